@@ -1,0 +1,41 @@
+"""crossrec: learn from what the same people do in several places, and recommend better in each.
+
+Everything here is loaded when it is first used, so that ``import crossrec`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "AuthorsLeaveLastOut": "crossrec.data.splits",
+    "Dataset": "crossrec.data.dataset",
+    "Filters": "crossrec.data.filters",
+    "InputError": "crossrec.errors",
+    "LeaveLastOut": "crossrec.data.splits",
+    "Model": "crossrec.models.base",
+    "Recommender": "crossrec.recommender",
+    "SASRec": "crossrec.models.sasrec",
+    "Sampler": "crossrec.samplers.base",
+    "describe": "crossrec.data.statistics",
+    "evaluate": "crossrec.evaluation.evaluate",
+    "fit": "crossrec.train.fit",
+}
+"""Where each public name lives, a line each."""
+
+__all__ = ["__version__", *sorted(_PLACES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'crossrec' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

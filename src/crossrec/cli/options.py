@@ -1,0 +1,66 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from crossrec.data.columns import Columns
+    from crossrec.data.dataset import Dataset
+
+_LOGS = "Column names of the logs"
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `crossrec train` writes it.")]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders.")]
+Logs = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="A folder with one log per domain, named after it; or a prepared one.")
+]
+UserColumn = Annotated[str, typer.Option("--user-column", help="Column of the user ids.", rich_help_panel=_LOGS)]
+ItemColumn = Annotated[str, typer.Option("--item-column", help="Column of the item ids.", rich_help_panel=_LOGS)]
+TimeColumn = Annotated[
+    str, typer.Option("--time-column", help="Column of the times; '' reads none.", rich_help_panel=_LOGS)
+]
+RatingColumn = Annotated[
+    str, typer.Option("--rating-column", help="Column of the ratings; '' reads none.", rich_help_panel=_LOGS)
+]
+PositionColumn = Annotated[
+    str, typer.Option("--position-column", help="Column of the published order; '' reads none.", rich_help_panel=_LOGS)
+]
+Domains = Annotated[
+    list[str] | None,
+    typer.Option("--domain", help="Read this domain (repeat for more; default: every log of the folder)."),
+]
+Duplicates = Annotated[str, typer.Option(help="keep or drop exact repeats of (user, item, time).")]
+Order = Annotated[str, typer.Option(help="What orders a history: time (ties by position), or file.")]
+
+HEADER = "dataset.json"
+"""The file by which a prepared folder is known."""
+
+
+def columns(user: str, item: str, time: str, rating: str, position: str) -> Columns:
+    """The column names that were asked for; an empty one is not read."""
+    from crossrec.data.columns import Columns
+
+    return Columns(user, item, time or None, rating or None, position or None)
+
+
+def open_data(
+    folder: Path, names: Columns, domains: list[str] | None, duplicates: str = "keep", order: str = "time"
+) -> Dataset:
+    """The dataset of a folder of logs, or of a prepared folder."""
+    from crossrec.data.columns import Columns
+    from crossrec.data.dataset import Dataset
+    from crossrec.errors import InputError
+
+    if not (folder / HEADER).is_file():
+        return Dataset.from_folder(folder, domains=domains, columns=names, duplicates=duplicates, order=order)
+    if names != Columns() or domains or duplicates != "keep" or order != "time":
+        raise InputError(
+            f"{folder} is prepared: its columns, domains, duplicates and order are settled. Leave those options out, or "
+            "name the folder of logs that it was prepared from."
+        )
+    return Dataset.load(folder)

@@ -1,0 +1,141 @@
+"""Batches: every array of one by vectorised gathers from the packed events, on the device that trains.
+
+Shapes: B rows of a batch, P queries (positions that have a next item in the asked domain), Q queries of all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossrec.data.histories import History, View
+from crossrec.data.ragged import stretches
+from crossrec.data.splits import Events, Part, Rows
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows, the queries that stand in them and what a model may know when each is asked."""
+
+    domain: str
+    """The domain that is asked for."""
+    histories: Mapping[str, History]
+    """One per view of the model, by the view's name."""
+    user_P: Tensor
+    """User of every query; -1 for a stranger."""
+    positive_P: Tensor
+    """The item that came next: global ids."""
+
+    def __len__(self) -> int:
+        return len(self.user_P)
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a model eats: the names of its histories, the domains in each, and how many events of each it looks at."""
+
+    domains: Mapping[str, tuple[str, ...]]
+    max_len: int = 200
+
+
+class Batcher:
+    """Makes batches for one model from the events of a split."""
+
+    def __init__(self, events: Events, views: Views, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.events = events
+        self.max_len = views.max_len
+        self.views = {name: View(events, domains, self.device) for name, domains in views.domains.items()}
+        self.item_E = torch.as_tensor(np.array(events.item_E), device=self.device)
+
+    def queries(self, part: Part, size: int) -> Iterator[Batch]:
+        """The instances of a held-out part in order, one query each, ``size`` at a time."""
+        for a in range(0, len(part), size):
+            b = min(a + size, len(part))
+            start, at = self._tensor(part.start_N[a:b]), self._tensor(part.at_N[a:b])
+            stop = self._tensor(part.stop_N[a:b])
+            yield self.batch(part.target, self._tensor(part.user_N[a:b]), start, torch.arange(b - a), stop, at)
+
+    def batch(
+        self, domain: str, user_B: Tensor, start_B: Tensor, row_P: Tensor, stop_P: Tensor, at_P: Tensor | None
+    ) -> Batch:
+        """A batch of B rows; query p belongs to row ``row_P``, knows what is before ``stop_P``, asks for ``at_P``.
+
+        Without ``at_P`` nothing is known to come next: the positives are padding.
+        """
+        histories = {name: view.history(start_B, row_P, stop_P, self.max_len) for name, view in self.views.items()}
+        user_P = user_B[row_P]
+        return Batch(domain, histories, user_P, torch.zeros_like(user_P) if at_P is None else self.item_E[at_P].long())
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=self.device)
+
+
+class TrainingRows:
+    """The rows of a split that hold something to predict in a domain, and their queries."""
+
+    def __init__(self, batcher: Batcher, rows: Rows, domain: str, first: str = "any") -> None:
+        """``first``: which first event may be predicted: ``any`` with an event of any view before it, or only one with
+        an event of the asked ``domain`` before it.
+        """
+        self.batcher, self.domain = batcher, domain
+        events = batcher.events
+        at_Q = events.positions(domain)
+        edges = np.searchsorted(at_Q, rows.start_N), np.searchsorted(at_Q, rows.stop_N)
+        row_Q, place_Q = stretches(edges[0], edges[1] - edges[0])
+        at_Q = at_Q[place_Q]
+        start_Q = rows.start_N[row_Q]
+        known = [domain] if first == "domain" else {name for view in batcher.views.values() for name in view.domains}
+        counts = [events.count_before(name) for name in known]
+        if counts:
+            keep = np.any([count[at_Q] > count[start_Q] for count in counts], axis=0)
+            row_Q, at_Q = row_Q[keep], at_Q[keep]
+        kept, first_Q = np.unique(row_Q, return_index=True)
+        self.user_N = batcher._tensor(rows.user_N[kept])
+        self.start_N = batcher._tensor(rows.start_N[kept])
+        self.offset_N1 = batcher._tensor(np.append(first_Q, len(row_Q)).astype(np.int64))
+        self.at_Q = batcher._tensor(at_Q)
+
+    def __len__(self) -> int:
+        return len(self.user_N)
+
+    @property
+    def num_positives(self) -> int:
+        return len(self.at_Q)
+
+    def batch(self, index_B: Tensor) -> Batch:
+        """The batch of these rows, with all their queries that fall among the latest ``max_len`` events."""
+        first_B = self.offset_N1[index_B]
+        count_B = self.offset_N1[index_B + 1] - first_B
+        row_P = torch.repeat_interleave(torch.arange(len(index_B), device=count_B.device), count_B)
+        ends = torch.cumsum(count_B, 0)
+        within_P = torch.arange(int(ends[-1]), device=count_B.device) - (ends - count_B)[row_P]
+        at_P = self.at_Q[first_B[row_P] + within_P]
+        start_B = self.start_N[index_B]
+        inside_P = self._inside(start_B, row_P, at_P)
+        if inside_P is not None:
+            row_P, at_P = row_P[inside_P], at_P[inside_P]
+        return self.batcher.batch(self.domain, self.user_N[index_B], start_B, row_P, at_P, at_P)
+
+    def _inside(self, start_B: Tensor, row_P: Tensor, at_P: Tensor) -> Tensor | None:
+        """Which queries still see an event of some view once the row is cut to its latest events; None: all of them."""
+        longest = int((at_P - start_B[row_P]).max()) if len(at_P) else 0
+        if longest <= self.batcher.max_len:
+            return None
+        keep_P = torch.zeros_like(row_P, dtype=torch.bool)
+        for view in self.batcher.views.values():
+            seen_P = view.before_E1[at_P]
+            last_B = torch.zeros_like(start_B).scatter_reduce(0, row_P, seen_P, "amax", include_self=True)
+            low_B = torch.maximum(view.before_E1[start_B], last_B - self.batcher.max_len)
+            keep_P |= seen_P - 1 >= low_B[row_P]
+        return keep_P if self.batcher.views else None
+
+
+def shuffled(num_rows: int, size: int, generator: torch.Generator) -> Sequence[Tensor]:
+    """All rows in a random order, cut into batches of ``size`` (the last may be smaller)."""
+    order: tuple[Tensor, ...] = torch.randperm(num_rows, generator=generator).split(size)
+    return order

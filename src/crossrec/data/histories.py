@@ -1,0 +1,98 @@
+"""Views of the packed events: the same users' events in some of the domains, and where a query stands in them.
+
+Shapes: E events of the split, F events of the view, B rows of a batch, P queries of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossrec.data.splits import Events
+
+CHUNK_WASTE = 256
+"""Padded places that one chunk may hold: about what it costs to run one chunk more."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The histories of B rows in one view, cropped and cut into chunks of like length; nothing else is padded.
+
+    ``chunks`` are item ids of shape (b, l), left-aligned, 0 behind the end of a row. ``length`` are the rows' lengths,
+    (b,) per chunk, and ``rows`` their places in the batch. A model runs every chunk, lays the states of all places end
+    to end and takes row ``at_P``: the state after the last event before the query; ``total`` where there is none.
+    """
+
+    chunks: tuple[Tensor, ...]
+    lengths: tuple[Tensor, ...]
+    rows: tuple[Tensor, ...]
+    at_P: Tensor
+    total: int
+    """Number of places of all chunks: one past the last state."""
+
+
+class View:
+    """The events of some domains, packed, on the device that trains."""
+
+    def __init__(self, events: Events, domains: Sequence[str], device: torch.device) -> None:
+        numbers = [events.catalogue.domains.index(name) for name in domains]
+        self.domains = tuple(domains)
+        inside_E = np.isin(events.domain_E, numbers)
+        item_F = events.item_E if inside_E.all() else events.item_E[inside_E]
+        self.item_F = torch.as_tensor(np.array(item_F), device=device)
+        before = np.zeros(len(inside_E) + 1, dtype=np.int64)
+        np.cumsum(inside_E, out=before[1:])
+        self.before_E1 = torch.as_tensor(before, device=device)
+
+    def history(self, start_B: Tensor, row_P: Tensor, at_P: Tensor, max_len: int) -> History:
+        """Histories of B rows, each up to its last query: at most the latest ``max_len`` events before that.
+
+        ``start_B``: first event of every row. ``row_P``, ``at_P``: row and place (among the split's events) of every
+        query; the input of a query is what comes before ``at``.
+        """
+        stop_P = self.before_E1[at_P]
+        stop_B = torch.zeros_like(start_B).scatter_reduce(0, row_P, stop_P, "amax", include_self=True)
+        low_B = torch.maximum(self.before_E1[start_B], stop_B - max_len)
+        length_B = (stop_B - low_B).clamp(min=0)
+        order_B = torch.argsort(length_B, stable=True)
+        chunks, lengths, rows = [], [], []
+        base_B = torch.zeros_like(length_B)
+        total = 0
+        for a, b in _chunk(length_B[order_B].cpu().numpy()):
+            row = order_B[a:b]
+            length = length_B[row]
+            longest = int(length[-1])
+            place = torch.arange(longest, device=length.device)
+            inside = place < length[:, None]
+            index = torch.where(inside, low_B[row][:, None] + place, 0)
+            chunks.append(torch.where(inside, self.item_F[index], 0).long())
+            lengths.append(length)
+            rows.append(row)
+            base_B[row] = total + torch.arange(b - a, device=length.device) * longest
+            total += (b - a) * longest
+        state_P = stop_P - 1
+        flat_P = torch.where(state_P >= low_B[row_P], base_B[row_P] + state_P - low_B[row_P], total)
+        return History(tuple(chunks), tuple(lengths), tuple(rows), flat_P, total)
+
+
+def _chunk(length_B: np.ndarray) -> list[tuple[int, int]]:
+    """Stretches of rows, sorted by length, that are run together; rows without any event are in none.
+
+    From the longest row down, a stretch takes shorter rows until its padding would exceed ``CHUNK_WASTE``.
+    """
+    distinct, first, count = np.unique(length_B, return_index=True, return_counts=True)
+    stretches: list[tuple[int, int]] = []
+    longest, waste, stop = 0, 0, len(length_B)
+    for length, a, rows in zip(distinct[::-1].tolist(), first[::-1].tolist(), count[::-1].tolist(), strict=True):
+        waste += (longest - length) * rows
+        if longest == 0 or length == 0 or waste > CHUNK_WASTE:
+            if longest:
+                stretches.append((a + rows, stop))
+            longest, waste, stop = length, 0, a + rows
+    if longest:
+        stretches.append((0 if distinct[0] else int(count[0]), stop))
+    return stretches[::-1]

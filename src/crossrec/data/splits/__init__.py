@@ -1,0 +1,32 @@
+"""Ways of holding events out; `apply` makes one again from its recorded settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crossrec.data.dataset import Dataset
+from crossrec.data.splits.leave_last_out import AuthorsLeaveLastOut, LeaveLastOut
+from crossrec.data.splits.parts import Events, Part, Rows, Split
+from crossrec.errors import InputError, nearest
+
+SPLITS: dict[str, type[Any]] = {split.name: split for split in (LeaveLastOut, AuthorsLeaveLastOut)}
+"""Every split by the name that the command line and ``run.json`` use."""
+
+
+def find(name: str) -> type[Any]:
+    """The split class of this name. Raises InputError for an unknown one."""
+    if name not in SPLITS:
+        raise InputError(f"There is no split {name!r}.{nearest(name, SPLITS)}")
+    return SPLITS[name]
+
+
+def apply(spec: Mapping[str, Any], data: Dataset) -> Split:
+    """The split that ``spec`` (its name and settings, as in ``run.json``) makes of the data."""
+    settings = dict(spec)
+    name = settings.pop("split")
+    split: Split = find(name)(**settings).apply(data)
+    return split
+
+
+__all__ = ["SPLITS", "AuthorsLeaveLastOut", "Events", "LeaveLastOut", "Part", "Rows", "Split", "apply", "find"]

@@ -1,0 +1,92 @@
+"""Own ids (of the logs) to indices and back; and the one id space of all domains' items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crossrec.data.arrow import from_numpy, text_array, to_numpy
+from crossrec.errors import DataError, nearest
+
+Ints = npt.NDArray[np.int64]
+
+
+class Vocabulary:
+    """The distinct ids of one kind, in the order of their indices.
+
+    Ids are kept as text; ``kind`` remembers the Arrow type they had in the log, so that they leave as they came.
+    """
+
+    def __init__(self, ids: pa.Array, kind: str = "string") -> None:
+        if isinstance(ids, pa.ChunkedArray):
+            ids = ids.combine_chunks()
+        self.text: pa.Array = ids if pa.types.is_large_string(ids.type) else ids.cast(pa.large_string())
+        self.kind = kind
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} ids)"
+
+    def index(self, ids: object) -> Ints:
+        """Index of every id; -1 where it is unknown. Takes any sequence or Arrow array of ids, text or numbers."""
+        array = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else text_array([str(i) for i in _listed(ids)])
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+        index = to_numpy(pc.index_in(array.cast(pa.large_string()), value_set=self.text).cast(pa.float64()))
+        return np.where(np.isnan(index), -1, index).astype(np.int64)
+
+    def ids(self, index: npt.ArrayLike) -> pa.Array:
+        """The ids at these indices, in the type that the log had."""
+        taken = self.text.take(from_numpy(np.asarray(index, dtype=np.int64)))
+        return taken if self.kind in ("string", "large_string") else taken.cast(self.kind)
+
+
+def _listed(ids: object) -> Iterable[object]:
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        return [ids]
+    return ids
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """How many items each domain has, and which ids they take: 0 is padding, each domain owns a contiguous block.
+
+    This is all that a model knows of the data when its parameters are made.
+    """
+
+    sizes: Mapping[str, int]
+    """Items per domain, in the order of their blocks."""
+    num_users: int
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return tuple(self.sizes)
+
+    @property
+    def num_ids(self) -> int:
+        """Length of the id space: every item of every domain, and the padding."""
+        return 1 + sum(self.sizes.values())
+
+    @cached_property
+    def starts(self) -> Ints:
+        """First id of every domain, and the end of the last: shape (domains + 1,)."""
+        return np.cumsum([1, *self.sizes.values()])
+
+    def block(self, domain: str) -> range:
+        """The ids that a domain owns."""
+        if domain not in self.sizes:
+            raise DataError(f"There is no domain {domain!r} here.{nearest(domain, self.domains)}")
+        at = self.domains.index(domain)
+        return range(int(self.starts[at]), int(self.starts[at + 1]))
+
+    def domain_of(self, ids: npt.ArrayLike) -> Ints:
+        """Number of the domain of every id; -1 for padding."""
+        return np.asarray(np.searchsorted(self.starts, ids, side="right") - 1, dtype=np.int64)

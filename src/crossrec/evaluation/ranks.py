@@ -1,0 +1,74 @@
+"""The rank of every held-out item, by counting in blocks of users by items; nothing is sorted.
+
+Shapes: N instances, P instances of a block, V items of the domain, C candidates. A rank is 1-based with ties at
+mid-rank: 1 + #better + #equal / 2 = 1 + (others + sum of sign(score - own score)) / 2, one pass over the scores.
+A NaN among the scores of an instance gives it the last rank.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from crossrec.data.batches import Batcher
+from crossrec.data.splits import Part
+from crossrec.models.base import Model
+
+Floats = npt.NDArray[np.float64]
+
+ROWS = 1024
+"""Instances whose histories are encoded together."""
+BLOCK = 1 << 19
+"""Scores that are counted at once: they stay in the cache of one core."""
+
+
+@torch.no_grad()
+def full(model: Model, batcher: Batcher, part: Part) -> Floats:
+    """Rank of every held-out item among all items of the domain: (N,)."""
+    model.eval()
+    item_VD = model.item_block(part.target).contiguous() if model.product else None
+    ranks = []
+    for batch in batcher.queries(part, ROWS):
+        place_P = batch.positive_P - model.block(part.target).start
+        if item_VD is None:
+            scores_PV = model.scores(batch, part.target)
+            ranks.append(rank_in(scores_PV.clone(), scores_PV.gather(1, place_P[:, None])))
+        else:
+            ranks.append(rank_product(model.queries(batch), item_VD, place_P))
+    return _gathered(ranks)
+
+
+@torch.no_grad()
+def among(model: Model, batcher: Batcher, part: Part, ids_NC: npt.NDArray[np.int64]) -> Floats:
+    """Rank of every held-out item among itself and its C candidates: (N,)."""
+    model.eval()
+    ranks, at = [], 0
+    for batch in batcher.queries(part, ROWS):
+        drawn = torch.as_tensor(ids_NC[at : at + len(batch)], device=batch.positive_P.device)
+        scores_PC = model.candidate_scores(batch, torch.cat([batch.positive_P[:, None], drawn], 1))
+        ranks.append(rank_in(scores_PC, scores_PC[:, :1].clone()))
+        at += len(batch)
+    return _gathered(ranks)
+
+
+def rank_in(scores_PV: Tensor, own_P1: Tensor) -> Tensor:
+    """Ranks (P,) of ``own_P1`` among the scores, in which it stands once. The scores are overwritten."""
+    count = scores_PV.shape[1]
+    rank = 1 + (count - 1 + scores_PV.sub_(own_P1).sign_().sum(1)) / 2
+    return rank.nan_to_num(nan=float(count))
+
+
+def rank_product(query_PD: Tensor, item_VD: Tensor, place_P: Tensor) -> Tensor:
+    """Full ranks by blocks that fit a cache; the own score is read from the same product, so that ties are exact."""
+    rows = max(1, BLOCK // len(item_VD))
+    ranks = []
+    for query, place in zip(query_PD.split(rows), place_P.split(rows), strict=True):
+        scores = query @ item_VD.T
+        ranks.append(rank_in(scores, scores.gather(1, place[:, None])))
+    return torch.cat(ranks) if ranks else query_PD.new_empty(0)
+
+
+def _gathered(ranks: list[Tensor]) -> Floats:
+    return torch.cat(ranks).double().cpu().numpy() if ranks else np.empty(0)

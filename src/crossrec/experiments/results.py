@@ -1,0 +1,159 @@
+"""Read run folders: per-user results, what the run was, its learning curve."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crossrec.errors import DataError, InputError
+from crossrec.runs import CONFIG, INFO, METRICS, RESULTS
+
+METADATA_KEY = b"crossrec"
+"""Key of the Arrow schema metadata under which a results file says (JSON) what it holds."""
+
+HISTORY = "history_"
+"""Results columns ``history_<domain>``: that domain's events in the instance's input."""
+
+_COLUMNS = ("user_id", "item_id", "rank", "candidates")
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """One run's ranks under one protocol: N held-out items."""
+
+    folder: Path
+    metadata: Mapping[str, Any]
+    """What the results file says of itself: domain, protocol, part, model, hashes, seed, leak."""
+    user_N: pa.ChunkedArray
+    item_N: pa.ChunkedArray
+    rank_N: npt.NDArray[np.float64]
+    candidates_N: npt.NDArray[np.int64]
+    history: Mapping[str, npt.NDArray[np.int64]]
+    """Per domain, events in the input: (N,) each."""
+
+    def __len__(self) -> int:
+        return len(self.rank_N)
+
+
+def protocol_name(protocol: str) -> str:
+    """The protocol as file names have it: ``sampled:99`` is ``sampled-99``."""
+    return protocol.replace(":", "-")
+
+
+def protocols(run: Path) -> list[str]:
+    """Names of the protocols that a run has results for, ``full`` first."""
+    return sorted((path.stem for path in Path(run, RESULTS).glob("*.parquet")), key=lambda name: (name != "full", name))
+
+
+def read_results(run: Path, protocol: str) -> Results:
+    """The results of a run under a protocol.
+
+    Raises InputError where the run has none, DataError where the file is not what ``crossrec evaluate`` writes.
+    """
+    run, name = Path(run), protocol_name(protocol)
+    path = run / RESULTS / f"{name}.parquet"
+    if not run.is_dir():
+        raise InputError(f"{run}: there is no such run folder.")
+    if not path.is_file():
+        found = ", ".join(protocols(run)) or "none"
+        raise InputError(
+            f"{path}: no results under the protocol {protocol!r} (found: {found}). "
+            f"Write them with `crossrec evaluate {run} --protocol {protocol}`."
+        )
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet ({error}). Evaluate the run again.") from error
+    missing = [column for column in _COLUMNS if column not in table.column_names]
+    raw = (table.schema.metadata or {}).get(METADATA_KEY)
+    if missing or raw is None:
+        what = f"column {missing[0]!r}" if missing else "metadata 'crossrec'"
+        raise DataError(f"{path}: has no {what}: not a results file of crossrec. Evaluate the run again.")
+    history = {
+        column.removeprefix(HISTORY): _integers(path, table, column)
+        for column in table.column_names
+        if column.startswith(HISTORY)
+    }
+    candidates_N, rank_N = _integers(path, table, "candidates"), _numbers(path, table, "rank")
+    _check_ranks(path, rank_N, candidates_N)
+    return Results(run, json.loads(raw), table["user_id"], table["item_id"], rank_N, candidates_N, history)
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """What was asked for (``config.json``); empty where there is none."""
+    return _read_json(Path(run, CONFIG))
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """What was asked for and what happened (``config.json``, ``run.json``); empty where there is neither."""
+    return read_config(run) | _read_json(Path(run, INFO))
+
+
+def read_curve(run: Path) -> list[dict[str, Any]]:
+    """The training epochs of ``metrics.jsonl`` in order: its lines with an epoch and a loss.
+
+    A line cut short by a kill is left out; of an epoch that was trained again after it, the last line stands.
+    """
+    path = Path(run, METRICS)
+    if not path.is_file():
+        return []
+    epochs: dict[tuple[str, int], dict[str, Any]] = {}
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(line, dict) and is_number(line.get("loss")) and isinstance(line.get("epoch"), int):
+            epochs[str(line.get("phase", "")), line["epoch"]] = line
+    return list(epochs.values())
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """A finite number (not a truth value)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: is not JSON ({error}). Copy the run folder again.") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _numbers(path: Path, table: pa.Table, column: str) -> npt.NDArray[np.float64]:
+    values = table[column]
+    if values.null_count:
+        row = np.flatnonzero(values.is_null().to_numpy())[0]
+        raise DataError(f"{path}, row {row}, column {column!r}: is empty. Evaluate the run again.")
+    try:
+        return np.asarray(values.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    except pa.ArrowException as error:
+        raise DataError(f"{path}, column {column!r}: expected numbers, found {values.type}.") from error
+
+
+def _integers(path: Path, table: pa.Table, column: str) -> npt.NDArray[np.int64]:
+    return _numbers(path, table, column).astype(np.int64)
+
+
+def _check_ranks(path: Path, rank_N: npt.NDArray[np.float64], candidates_N: npt.NDArray[np.int64]) -> None:
+    if len(rank_N) == 0:
+        raise DataError(f"{path}: holds no user. Was the target domain given a test part?")
+    bad = np.flatnonzero(~((rank_N >= 1) & (rank_N <= candidates_N)))
+    if len(bad):
+        row = int(bad[0])
+        raise DataError(
+            f"{path}, row {row}, column 'rank': {rank_N[row]} does not lie between 1 and the {candidates_N[row]} "
+            "candidates. Evaluate the run again."
+        )

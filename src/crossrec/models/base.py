@@ -1,0 +1,131 @@
+"""What a model is: a typed Config, parameters made for a catalogue, and vectors whose dot product is the score."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from crossrec.config import from_settings
+from crossrec.data.batches import Batch, Views
+from crossrec.data.splits import Split
+from crossrec.data.vocabulary import Catalogue
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a model cannot do without; checked before it is trained."""
+
+    min_domains: int = 1
+    overlap: bool = False
+    """Users shared by the target and a source domain."""
+    timestamps: bool = False
+    ratings: bool = False
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training: what is trained, on whose next items, until when."""
+
+    name: str
+    domain: str
+    """The domain whose next items are predicted."""
+    modules: tuple[str, ...] = ("",)
+    """Names of the sub-modules that learn; the empty name is the whole model."""
+    epochs: int | None = None
+    """Epochs at most; None: as the training settings say."""
+
+
+class Model(nn.Module):
+    """Base of every model. A subclass names its ``Config`` and fills ``build``, ``views``, ``states`` and ``items``.
+
+    ``Model(dim=32)`` and ``Model(Config(dim=32))`` are the same. Parameters exist after :meth:`build`, which ``fit``
+    calls once it knows the catalogue.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    needs: ClassVar[Needs] = Needs()
+    product: ClassVar[bool] = True
+    """Whether the score is the dot product of a query and an item vector; if not, ``scores`` is overridden."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
+    """Settings of model and training under one name: keys ``model``, ``train`` and ``sampler``."""
+
+    def __init__(self, config: Any = None, **settings: Any) -> None:
+        super().__init__()
+        self.config = from_settings(self.Config, settings, base=config)
+        self.catalogue: Catalogue | None = None
+        self.target = ""
+        self.sources: tuple[str, ...] = ()
+
+    def build(self, catalogue: Catalogue, target: str, sources: Sequence[str] = ()) -> Self:
+        """Make the parameters for a catalogue, a target domain and the source domains to learn from."""
+        catalogue.block(target)
+        for name in sources:
+            catalogue.block(name)
+        self.catalogue, self.target, self.sources = catalogue, target, tuple(sources)
+        self.make(catalogue)
+        return self
+
+    def make(self, catalogue: Catalogue) -> None:
+        """Create the sub-modules and parameters (drawn from torch's generator, which ``fit`` has set)."""
+        raise NotImplementedError
+
+    def views(self) -> Views:
+        """The histories that the model looks at."""
+        raise NotImplementedError
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The stretches of training in order; none for a model that only counts (see :meth:`learn`)."""
+        return (Phase("train", self.target),)
+
+    def serves(self) -> tuple[str, ...]:
+        """The domains that the model can recommend in."""
+        return (self.target,)
+
+    def learn(self, split: Split) -> None:
+        """Learn whatever is counted rather than trained, from the training rows alone."""
+
+    def begin(self, phase: Phase) -> None:
+        """Called before a phase starts (and when it is resumed)."""
+
+    def queries(self, batch: Batch) -> Tensor:
+        """Query vectors q_PD: the score of an item is their dot product with its vector."""
+        raise NotImplementedError
+
+    def items(self, ids: Tensor) -> Tensor:
+        """Item vectors (..., D) by global id, ready for the dot product."""
+        raise NotImplementedError
+
+    def item_block(self, domain: str) -> Tensor:
+        """Vectors e_VD of all items of a domain in the order of their ids, ready for the dot product."""
+        block = self.block(domain)
+        device = next(self.parameters()).device
+        return self.items(torch.arange(block.start, block.stop, device=device))
+
+    def scores(self, batch: Batch, domain: str) -> Tensor:
+        """Scores s_PV of all items of a domain. Override where the score is no product of two vectors."""
+        return self.queries(batch) @ self.item_block(domain).T
+
+    def candidate_scores(self, batch: Batch, ids_PC: Tensor) -> Tensor:
+        """Scores s_PC of some items of the batch's domain."""
+        if not self.product:
+            return self.scores(batch, batch.domain).gather(1, ids_PC - self.block(batch.domain).start)
+        return torch.einsum("pd,pcd->pc", self.queries(batch), self.items(ids_PC))
+
+    def auxiliary(self, batch: Batch) -> Tensor | None:
+        """A term that the model adds to the objective (a contrast, a penalty); None: nothing."""
+        return None
+
+    def block(self, domain: str) -> range:
+        """The ids that a domain owns."""
+        assert self.catalogue is not None, "build() comes first"
+        return self.catalogue.block(domain)
+
+    def settings(self) -> dict[str, Any]:
+        """The config as plain data."""
+        return dataclasses.asdict(self.config)

@@ -1,0 +1,25 @@
+"""Every model by name, a line each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crossrec.errors import InputError, nearest
+from crossrec.models.base import Model
+from crossrec.models.sasrec import SASRec
+
+MODELS: dict[str, type[Model]] = {model.name: model for model in (SASRec,)}
+
+
+def find(name: str) -> type[Model]:
+    """The model class of this name. Raises InputError for an unknown one."""
+    if name not in MODELS:
+        raise InputError(f"There is no model {name!r}.{nearest(name, MODELS)}")
+    return MODELS[name]
+
+
+def make(model: str | Model | type[Model], **settings: Any) -> Model:
+    """The model of this name or class with these settings, or the model itself."""
+    if isinstance(model, Model):
+        return model
+    return (find(model) if isinstance(model, str) else model)(**settings)

@@ -1,0 +1,97 @@
+"""Causal self-attention over chunks of rows of like length (see :class:`crossrec.data.histories.History`).
+
+Shapes: T places of all chunks laid end to end, D width, H heads, b rows and l places of a chunk.
+Attention runs chunk by chunk; everything else runs over all places at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from crossrec.nn.dropout import dropout
+
+
+class CausalAttention(nn.Module):
+    """Multi-head attention in which every place sees itself and the places to its left.
+
+    Rows are left-aligned, so the padding is to the right of every place that is asked for and is never seen. With
+    ``sink`` the places to the left that published code pads to a fixed length, and attends to, are added exactly
+    (specs: their input is the zero vector, so each has the bias of the keys for key and that of the values for value):
+    one more column with the logit raised by ln(number of padded places).
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float, *, sink: bool = False) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"dim ({dim}) must be a multiple of heads ({heads}).")
+        self.heads, self.dropout, self.sink = heads, dropout, sink
+        self.in_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out = nn.Linear(dim, dim)
+        nn.init.xavier_normal_(self.in_weight)
+        nn.init.xavier_normal_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(
+        self, q_TD: Tensor, x_TD: Tensor, shapes: Sequence[tuple[int, int]], pads: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Attend from ``q_TD`` to ``x_TD``. ``pads``: with ``sink``, the padded places of every row, (b,) per chunk."""
+        dim = q_TD.shape[1]
+        weight_q, weight_kv = self.in_weight[:dim], self.in_weight[dim:]
+        bias_q, bias_kv = self.in_bias[:dim], self.in_bias[dim:]
+        q_all = F.linear(q_TD, weight_q, bias_q) / math.sqrt(dim // self.heads)
+        kv_all = F.linear(x_TD, weight_kv, bias_kv)
+        mixed, at = [], 0
+        for n, (b, length) in enumerate(shapes):
+            here = slice(at, at + b * length)
+            q_bHlD = q_all[here].view(b, length, self.heads, -1).transpose(1, 2)
+            kv = kv_all[here].view(b, length, 2, self.heads, -1)
+            k_bHlD, v_bHlD = kv[:, :, 0].transpose(1, 2), kv[:, :, 1].transpose(1, 2)
+            pad_b = pads[n] if self.sink and pads is not None else None
+            mixed.append(self._mix(q_bHlD, k_bHlD, v_bHlD, pad_b).transpose(1, 2).reshape(b * length, dim))
+            at += b * length
+        return F.linear(torch.cat(mixed), self.out.weight, self.out.bias)
+
+    def _mix(self, q: Tensor, k: Tensor, v: Tensor, pad_b: Tensor | None) -> Tensor:
+        length = q.shape[2]
+        logit = q @ k.transpose(-1, -2)
+        ahead = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
+        logit = logit.masked_fill(ahead, -torch.inf)
+        if pad_b is None:
+            weight = dropout(logit.softmax(-1), self.dropout, self.training)
+            plain: Tensor = weight @ v
+            return plain
+        bias_k, bias_v = self.in_bias.view(3, self.heads, 1, -1)[1:]
+        sunk = (q * bias_k).sum(-1, keepdim=True) + pad_b.to(q.dtype).log()[:, None, None, None]
+        weight = dropout(torch.cat([logit, sunk], -1).softmax(-1), self.dropout, self.training)
+        mixed: Tensor = weight[..., :-1] @ v + weight[..., -1:] * bias_v
+        return mixed
+
+
+class Block(nn.Module):
+    """One Transformer layer as the published SASRec code has it: keys and values are not normalised, the residual adds Q.
+
+    Q = LN(X); Y = LN'(Q + attention(Q, X)); X <- Y + drop(W2 relu(drop(W1 Y))). Source: specs of RealHNS, section 2.1.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float, *, sink: bool = False) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.norm_q = nn.LayerNorm(dim, eps=1e-8)
+        self.norm_y = nn.LayerNorm(dim, eps=1e-8)
+        self.attention = CausalAttention(dim, heads, dropout, sink=sink)
+        self.up, self.down = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        for linear in (self.up, self.down):
+            nn.init.xavier_normal_(linear.weight)
+
+    def forward(self, x_TD: Tensor, shapes: Sequence[tuple[int, int]], pads: Sequence[Tensor] | None = None) -> Tensor:
+        """One layer over all places: (T, D) to (T, D)."""
+        q_TD = self.norm_q(x_TD)
+        y_TD = self.norm_y(q_TD + self.attention(q_TD, x_TD, shapes, pads))
+        inner = dropout(F.relu(self.up(y_TD)), self.dropout, self.training)
+        return torch.add(y_TD, dropout(self.down(inner), self.dropout, self.training))

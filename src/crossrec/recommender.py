@@ -1,0 +1,284 @@
+"""The fitted object: recommend, score, vectors, similar items, save and load; own ids in, own ids out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors.torch import load_file, save_file
+
+from crossrec.data.batches import Batch, Batcher
+from crossrec.data.dataset import Dataset
+from crossrec.data.ragged import stretches
+from crossrec.data.splits import Events
+from crossrec.data.vocabulary import Ints
+from crossrec.errors import InputError
+from crossrec.models import table as models
+from crossrec.models.base import Model
+from crossrec.runs import CONFIG, DATA, INFO, WEIGHTS, read_json, write_json
+
+ROWS = 512
+"""Users who are served together."""
+
+
+class Recommender:
+    """A fitted model with the ids it knows and the histories of its users: enough to recommend without the logs."""
+
+    def __init__(self, model: Model, data: Dataset, recipe: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+        self.model, self.data, self.recipe, self.info = model, data, dict(recipe), dict(info)
+        self._batcher: Batcher | None = None
+
+    @property
+    def target(self) -> str:
+        """The domain that the model was trained to recommend in."""
+        return self.model.target
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return next(iter(self.model.parameters()), torch.empty(0)).device
+
+    def recommend(
+        self,
+        users: Sequence[Any] | Any | None = None,
+        histories: Sequence[Mapping[str, Sequence[Any]]] | None = None,
+        *,
+        domain: str | None = None,
+        k: int = 10,
+        filter_seen: bool = True,
+        allow: Iterable[Any] | None = None,
+        deny: Iterable[Any] | None = None,
+    ) -> pa.Table:
+        """The k best items of a domain for known users, or for strangers with a history.
+
+        Args:
+            users: own ids of known users; their newest history counts, held-out events included.
+            histories: one mapping per stranger, from domain to own item ids, oldest first. Several domains count as one
+                after another in the mapping's order: put the latest last. Unknown items are passed over.
+            domain: where to recommend; None: the target the model was trained for.
+            k: items per user; fewer come back where the domain, after the filters, has fewer.
+            filter_seen: leave out what the user already has.
+            allow: only these items may be recommended.
+            deny: these may not.
+
+        Returns a table with a row per recommendation: ``user`` (own id, or the stranger's number), ``rank`` (1, 2, ...),
+        ``item`` (own id), ``score``, and ``title`` where titles are known.
+
+        Raises InputError for an unknown user or domain, or an unknown item in ``allow`` or ``deny``.
+        """
+        name = self._domain(domain)
+        if (users is None) == (histories is None):
+            raise InputError("Say either users (known ids) or histories (of strangers).")
+        if k < 1:
+            raise InputError(f"k must be at least 1, not {k}.")
+        allowed_V = self._allowed(name, allow, deny)
+        labels, events, offset = self._known(users) if histories is None else self._strangers(histories)
+        batcher = self._batcher_of(events, known=histories is None)
+        owners = np.arange(len(labels)) if histories is not None else self.data.users.index(labels)
+        tables = []
+        for a in range(0, len(labels), ROWS):
+            rows = slice(a, a + ROWS)
+            start, stop = offset[0][rows], offset[1][rows]
+            user = owners[rows] if histories is None else np.full(len(start), -1)
+            score_BV = self._scores(batcher, name, user, start, stop)
+            score_BV[:, ~allowed_V] = -torch.inf
+            if filter_seen:
+                self._mask_seen(score_BV, events, name, start, stop)
+            tables.append(self._table(score_BV, labels[a : a + ROWS], name, k))
+        return pa.concat_tables(tables)
+
+    def score(self, users: Sequence[Any], items: Sequence[Any], domain: str | None = None) -> np.ndarray:
+        """Scores of known users for items of a domain: (users, items). Raises InputError for an unknown id."""
+        name = self._domain(domain)
+        labels, events, (start, stop) = self._known(users)
+        column = torch.as_tensor(self._item_index(name, items))
+        user = self.data.users.index(labels)
+        batcher = self._batcher_of(events, known=True)
+        blocks = [
+            self._scores(batcher, name, user[a : a + ROWS], start[a : a + ROWS], stop[a : a + ROWS])[:, column]
+            for a in range(0, len(labels), ROWS)
+        ]
+        return torch.cat(blocks).cpu().numpy()
+
+    def item_vectors(self, domain: str | None = None) -> tuple[pa.Array, np.ndarray]:
+        """Own ids of a domain's items and their vectors (V, D): a query's product with them is the score."""
+        name = self._domain(domain)
+        self._needs_vectors()
+        with torch.no_grad():
+            vectors = self.model.item_block(name).cpu().numpy()
+        return self.data.items[name].ids(np.arange(len(vectors))), vectors
+
+    def user_vectors(self, users: Sequence[Any] | None = None) -> tuple[pa.Array, np.ndarray]:
+        """Own ids of users (None: all) and their query vectors (U, D), from their newest histories."""
+        self._needs_vectors()
+        index = np.arange(self.data.num_users) if users is None else self.data.users.index(self._known(users)[0])
+        events = self._events()
+        batcher = self._batcher_of(events, known=True)
+        offset = self.data.offset_U1
+        blocks = []
+        for a in range(0, len(index), ROWS):
+            user = index[a : a + ROWS]
+            with torch.no_grad():
+                blocks.append(
+                    self.model.queries(_ask(batcher, self.target, user, offset[user], offset[user + 1])).cpu()
+                )
+        return self.data.users.ids(index), torch.cat(blocks).numpy()
+
+    def similar(self, items: Sequence[Any] | Any, *, domain: str | None = None, k: int = 10) -> pa.Table:
+        """The k items of the same domain whose vectors point most alike (cosine): item, rank, similar, score."""
+        name = self._domain(domain)
+        vectors = self.item_vectors(name)[1]
+        unit_VD = torch.nn.functional.normalize(torch.as_tensor(vectors), dim=1)
+        labels = _listed(items)
+        asked = torch.as_tensor(self._item_index(name, labels))
+        score_NV = unit_VD[asked] @ unit_VD.T
+        score_NV[torch.arange(len(asked)), asked] = -torch.inf
+        table = self._table(score_NV, labels, name, k)
+        return table.rename_columns(["item", "rank", "similar", *table.column_names[3:]])
+
+    def save(self, folder: str | Path) -> None:
+        """Write everything that recommending needs: see :mod:`crossrec.runs`."""
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        tensors = {name: value.detach().contiguous().cpu() for name, value in self.model.state_dict().items()}
+        fresh = place / f"{WEIGHTS}.new"
+        save_file(tensors, fresh)
+        fresh.replace(place / WEIGHTS)
+        self.data.save(place / DATA)
+        write_json(place / CONFIG, self.recipe)
+        write_json(place / INFO, self.info)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, model: type[Model] | None = None, device: str | torch.device = "cpu") -> Self:
+        """A saved recommender; it needs no logs. ``model``: the class, for one that is not of the library."""
+        place = Path(folder)
+        recipe, info = read_json(place, CONFIG), read_json(place, INFO)
+        kind = model or models.find(recipe["model"])
+        data = Dataset.load(place / DATA)
+        made = kind(**recipe["settings"]).build(data.catalogue, recipe["target"], recipe["sources"])
+        try:
+            made.load_state_dict(load_file(place / WEIGHTS))
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"The weights in {place} do not fit its config ({error}).") from error
+        made.to(device).eval()
+        return cls(made, data, recipe, info)
+
+    def batcher(self, events: Events) -> Batcher:
+        """Makes batches of these events for the model."""
+        return Batcher(events, self.model.views(), self.device)
+
+    def _events(self) -> Events:
+        return Events(self.data.catalogue, self.data.item_E, self.data.time_E, self.data.rating_E)
+
+    def _batcher_of(self, events: Events, known: bool) -> Batcher:
+        if not known:
+            return self.batcher(events)
+        if self._batcher is None:
+            self._batcher = self.batcher(events)
+        return self._batcher
+
+    def _known(self, users: Any) -> tuple[list[Any], Events, tuple[Ints, Ints]]:
+        labels = _listed(users)
+        index = self.data.users.index(labels)
+        if (index < 0).any():
+            unknown = [label for label, i in zip(labels, index, strict=True) if i < 0]
+            raise InputError(
+                f"Unknown user {unknown[0]!r}{f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''}: "
+                "give a history instead (histories=..., or --history FILE)."
+            )
+        offset = self.data.offset_U1
+        return labels, self._events(), (offset[index], offset[index + 1])
+
+    def _strangers(
+        self, histories: Sequence[Mapping[str, Sequence[Any]]]
+    ) -> tuple[list[Any], Events, tuple[Ints, Ints]]:
+        catalogue, rows = self.data.catalogue, []
+        for history in histories:
+            blocks = [np.empty(0, dtype=np.int64)]
+            for name, items in history.items():
+                first = catalogue.block(name).start
+                index = self.data.items[name].index(items)
+                blocks.append(first + index[index >= 0])
+            rows.append(np.concatenate(blocks))
+        ends = np.cumsum([len(row) for row in rows])
+        item_E = np.concatenate([*rows, np.empty(0, dtype=np.int64)]).astype(np.int32)
+        starts = ends - [len(row) for row in rows]
+        return list(range(len(rows))), Events(catalogue, item_E), (starts, ends)
+
+    def _scores(self, batcher: Batcher, domain: str, user: Ints, start: Ints, stop: Ints) -> torch.Tensor:
+        with torch.no_grad():
+            return self.model.scores(_ask(batcher, domain, user, start, stop), domain)
+
+    def _allowed(self, domain: str, allow: Iterable[Any] | None, deny: Iterable[Any] | None) -> np.ndarray:
+        allowed_V = np.ones(len(self.data.items[domain]), dtype=bool)
+        if allow is not None:
+            allowed_V[:] = False
+            allowed_V[self._item_index(domain, list(allow))] = True
+        if deny is not None:
+            allowed_V[self._item_index(domain, list(deny))] = False
+        return allowed_V
+
+    def _item_index(self, domain: str, items: Any) -> Ints:
+        labels = _listed(items)
+        index = self.data.items[domain].index(labels)
+        if (index < 0).any():
+            unknown = [label for label, i in zip(labels, index, strict=True) if i < 0]
+            raise InputError(f"Unknown item {unknown[0]!r} in {domain!r}.")
+        return index
+
+    def _mask_seen(self, score_BV: torch.Tensor, events: Events, domain: str, start: Ints, stop: Ints) -> None:
+        row, at = stretches(start, stop - start)
+        block = self.data.catalogue.block(domain)
+        item = events.item_E[at].astype(np.int64) - block.start
+        inside = (item >= 0) & (item < len(block))
+        score_BV[torch.as_tensor(row[inside]), torch.as_tensor(item[inside])] = -torch.inf
+
+    def _table(self, score_BV: torch.Tensor, labels: Sequence[Any], domain: str, k: int) -> pa.Table:
+        best = score_BV.topk(min(k, score_BV.shape[1]), dim=1)
+        shown = torch.isfinite(best.values).cpu().numpy()
+        row, place = np.nonzero(shown)
+        item = best.indices.cpu().numpy()[shown]
+        columns = {
+            "user": pa.array(labels).take(pa.array(row)),
+            "rank": pa.array(place + 1),
+            "item": self.data.items[domain].ids(item),
+            "score": pa.array(best.values.cpu().numpy()[shown].astype(np.float64)),
+        }
+        titles = self.data.titles.get(domain)
+        if titles is not None and "title" in titles.column_names:
+            columns["title"] = titles.column("title").take(pa.array(item))
+        return pa.table(columns)
+
+    def _domain(self, domain: str | None) -> str:
+        name = self.target if domain is None else domain
+        self.data.catalogue.block(name)
+        if name not in self.model.serves():
+            raise InputError(
+                f"This {self.model.name} was trained to recommend in {', '.join(map(repr, self.model.serves()))}, not in "
+                f"{name!r}: train one with --target {name}."
+            )
+        return name
+
+    def _needs_vectors(self) -> None:
+        if not self.model.product:
+            raise InputError(f"{self.model.name} has no vectors: its score is no product. Use recommend or score.")
+
+
+def _ask(batcher: Batcher, domain: str, user: Ints, start: Ints, stop: Ints) -> Batch:
+    """One query per row, after all its events; nothing is known of what comes next."""
+    device = batcher.device
+    starts, stops = torch.as_tensor(np.array(start), device=device), torch.as_tensor(np.array(stop), device=device)
+    rows = torch.arange(len(user), device=device)
+    return batcher.batch(domain, torch.as_tensor(np.array(user), device=device), starts, rows, stops, None)
+
+
+def _listed(ids: Any) -> list[Any]:
+    if isinstance(ids, pa.Array | pa.ChunkedArray):
+        return list(ids.to_pylist())
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        return [ids]
+    return [i.item() if isinstance(i, np.generic) else i for i in ids]

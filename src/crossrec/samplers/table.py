@@ -1,0 +1,25 @@
+"""Every sampler by name, a line each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crossrec.errors import InputError, nearest
+from crossrec.samplers.base import Sampler
+from crossrec.samplers.uniform import Uniform
+
+SAMPLERS: dict[str, type[Sampler]] = {sampler.name: sampler for sampler in (Uniform,)}
+
+
+def find(name: str) -> type[Sampler]:
+    """The sampler class of this name. Raises InputError for an unknown one."""
+    if name not in SAMPLERS:
+        raise InputError(f"There is no sampler {name!r}.{nearest(name, SAMPLERS)}")
+    return SAMPLERS[name]
+
+
+def make(sampler: str | Sampler | type[Sampler], **settings: Any) -> Sampler:
+    """The sampler of this name or class, or the sampler itself."""
+    if isinstance(sampler, Sampler):
+        return sampler
+    return (find(sampler) if isinstance(sampler, str) else sampler)(**settings)

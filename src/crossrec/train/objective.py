@@ -1,0 +1,41 @@
+"""From states, positives and negatives to one loss per query."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from crossrec.data.batches import Batch
+from crossrec.models.base import Model
+from crossrec.nn import losses
+from crossrec.samplers.base import Negatives, Sampler
+from crossrec.train.settings import TrainConfig
+
+
+def loss_of(
+    model: Model, batch: Batch, sampler: Sampler | None, config: TrainConfig, generator: torch.Generator
+) -> Tensor:
+    """Losses of the batch's queries, (P,)."""
+    query_PD = model.queries(batch)
+    block = model.block(batch.domain)
+    if config.loss == "softmax":
+        logit_PV = query_PD @ model.item_block(batch.domain).T
+        return losses.softmax(logit_PV, batch.positive_P - block.start)
+    assert sampler is not None, "every loss but softmax needs a sampler"
+    positive_P = (query_PD * model.items(batch.positive_P)).sum(-1)
+    drawn = sampler.draw(batch, query_PD.detach(), model, config.negatives, generator)
+    negative_PK = negative_logits(model, batch, query_PD, drawn)
+    if config.loss == "sampled_softmax":
+        return losses.sampled_softmax(positive_P, negative_PK, drawn.log_q)
+    return (losses.bce if config.loss == "bce" else losses.bpr)(positive_P, negative_PK)
+
+
+def negative_logits(model: Model, batch: Batch, query_PD: Tensor, drawn: Negatives) -> Tensor:
+    """Logits (P, K) of what a sampler drew; -inf where a shared negative is the query's own positive."""
+    if drawn.vectors is not None:
+        return torch.einsum("pd,pkd->pk", query_PD, drawn.vectors)
+    assert drawn.ids is not None
+    if drawn.ids.ndim == 1:
+        logit_PM = query_PD @ model.items(drawn.ids).T
+        return logit_PM.masked_fill(drawn.ids == batch.positive_P[:, None], -torch.inf)
+    return torch.einsum("pd,pkd->pk", query_PD, model.items(drawn.ids))
