@@ -14,15 +14,23 @@ _PLACES = {
     "AuthorsLeaveLastOut": "crossrec.data.splits",
     "Dataset": "crossrec.data.dataset",
     "Filters": "crossrec.data.filters",
+    "GRU4Rec": "crossrec.models.gru4rec",
     "InputError": "crossrec.errors",
     "LeaveLastOut": "crossrec.data.splits",
     "Model": "crossrec.models.base",
     "Recommender": "crossrec.recommender",
+    "Ranking": "crossrec.evaluation.protocols",
     "SASRec": "crossrec.models.sasrec",
     "Sampler": "crossrec.samplers.base",
+    "TwoTower": "crossrec.models.twotower",
+    "World": "crossrec.data.worlds",
+    "compare": "crossrec.experiments.compare",
     "describe": "crossrec.data.statistics",
     "evaluate": "crossrec.evaluation.evaluate",
     "fit": "crossrec.train.fit",
+    "shuffle_domain": "crossrec.data.simulate",
+    "simulate": "crossrec.data.simulate",
+    "write_report": "crossrec.experiments.report",
 }
 """Where each public name lives, a line each."""
 

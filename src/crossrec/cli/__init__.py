@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _leave(message: str, code: int, debug: bool) -> None:
+    """Say what is wrong and leave; bad input is the same for all processes of ``torchrun``, so one of them says it."""
     if debug:
         traceback.print_exc()
-    print(f"Error: {message}", file=sys.stderr)
+    if code != 2 or os.environ.get("RANK", "0") == "0":
+        print(f"Error: {message}", file=sys.stderr)
     sys.exit(code)

@@ -11,34 +11,30 @@ if TYPE_CHECKING:
     from crossrec.data.columns import Columns
     from crossrec.data.dataset import Dataset
 
-_LOGS = "Column names of the logs"
-
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `crossrec train` writes it.")]
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders.")]
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders.")]
 Logs = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="A folder with one log per domain, named after it; or a prepared one.")
 ]
-UserColumn = Annotated[str, typer.Option("--user-column", help="Column of the user ids.", rich_help_panel=_LOGS)]
-ItemColumn = Annotated[str, typer.Option("--item-column", help="Column of the item ids.", rich_help_panel=_LOGS)]
-TimeColumn = Annotated[
-    str, typer.Option("--time-column", help="Column of the times; '' reads none.", rich_help_panel=_LOGS)
-]
+UserColumn = Annotated[str, typer.Option("--user-column", metavar="NAME", help="Column of the user ids.")]
+ItemColumn = Annotated[str, typer.Option("--item-column", metavar="NAME", help="Column of the item ids.")]
+TimeColumn = Annotated[str, typer.Option("--time-column", metavar="NAME", help="Column of the times; '' reads none.")]
 RatingColumn = Annotated[
-    str, typer.Option("--rating-column", help="Column of the ratings; '' reads none.", rich_help_panel=_LOGS)
+    str, typer.Option("--rating-column", metavar="NAME", help="Column of the ratings; '' reads none.")
 ]
 PositionColumn = Annotated[
-    str, typer.Option("--position-column", help="Column of the published order; '' reads none.", rich_help_panel=_LOGS)
+    str, typer.Option("--position-column", metavar="NAME", help="Column of the published order; '' reads none.")
 ]
 Domains = Annotated[
     list[str] | None,
-    typer.Option("--domain", help="Read this domain (repeat for more; default: every log of the folder)."),
+    typer.Option("--domain", metavar="NAME", help="Read this domain alone (repeat for more)."),
 ]
-Duplicates = Annotated[str, typer.Option(help="keep or drop exact repeats of (user, item, time).")]
-Order = Annotated[str, typer.Option(help="What orders a history: time (ties by position), or file.")]
-
-HEADER = "dataset.json"
-"""The file by which a prepared folder is known."""
+Duplicates = Annotated[
+    str, typer.Option(metavar="keep|drop", help="What becomes of exact repeats of (user, item, time).")
+]
+Order = Annotated[str, typer.Option(metavar="time|file", help="What orders a history.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ...")]
 
 
 def columns(user: str, item: str, time: str, rating: str, position: str) -> Columns:
@@ -54,6 +50,7 @@ def open_data(
     """The dataset of a folder of logs, or of a prepared folder."""
     from crossrec.data.columns import Columns
     from crossrec.data.dataset import Dataset
+    from crossrec.data.prepared import HEADER
     from crossrec.errors import InputError
 
     if not (folder / HEADER).is_file():
@@ -64,3 +61,9 @@ def open_data(
             "name the folder of logs that it was prepared from."
         )
     return Dataset.load(folder)
+
+
+def listed(given: list[str] | None) -> list[str] | None:
+    """Names given one by one or with commas between them; None where none was given."""
+    names = [name.strip() for text in given or [] for name in text.split(",")]
+    return [name for name in names if name] or None

@@ -25,26 +25,30 @@ def prepare(
     position_column: options.PositionColumn = "position",
     duplicates: options.Duplicates = "keep",
     order: options.Order = "time",
-    since: Annotated[str | None, typer.Option(help="Keep interactions from this moment on (ISO date or seconds).")] = None,
-    until: Annotated[str | None, typer.Option(help="Keep interactions before this moment.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Keep interactions from this moment on (or unix seconds).")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Keep interactions before this moment.")] = None,
     binarise: Annotated[
-        float | None, typer.Option(help="Keep interactions rated at least so, then without ratings.")
+        float | None, typer.Option(metavar="RATING", help="Keep interactions rated at least so, then without ratings.")
     ] = None,
     earliest_of_repeats: Annotated[
         bool, typer.Option("--earliest-of-repeats", help="Of a repeated (user, item) keep the earliest.")
     ] = False,
     overlap_only: Annotated[bool, typer.Option("--overlap-only", help="Keep users of every domain.")] = False,
-    min_domains: Annotated[int | None, typer.Option(help="Keep users of at least so many domains.")] = None,
+    min_domains: Annotated[
+        int | None, typer.Option(metavar="N", help="Keep users of at least so many domains.")
+    ] = None,
     min_per_domain: Annotated[
-        int, typer.Option(help="Keep users with so many interactions in every domain (of --min-domains).")
+        int, typer.Option(metavar="N", help="Keep users with so many interactions in every domain (of --min-domains).")
     ] = 0,
-    user_core: Annotated[int, typer.Option(help="Keep users with at least so many interactions.")] = 0,
-    user_count: Annotated[str, typer.Option(help="How --user-core counts: per_domain or total.")] = "per_domain",
-    item_core: Annotated[int, typer.Option(help="Keep items with at least so many interactions.")] = 0,
-    core: Annotated[str, typer.Option(help="Apply the last filters to a fixed-point, or in one-pass.")] = "fixed-point",
+    user_core: Annotated[int, typer.Option(metavar="N", help="Keep users with at least so many interactions.")] = 0,
+    user_count: Annotated[str, typer.Option(metavar="per_domain|total", help="How --user-core counts.")] = "per_domain",
+    item_core: Annotated[int, typer.Option(metavar="N", help="Keep items with at least so many interactions.")] = 0,
+    core: Annotated[str, typer.Option(metavar="fixed-point|one-pass", help="How often cores count.")] = "fixed-point",
     json: options.Json = False,
 ) -> None:
-    """Read logs, filter them, and write a prepared folder: packed, hashed, memory-mapped."""
+    """Read logs, filter them, and write a prepared folder."""
     from crossrec.data.filters import Filters
 
     names = options.columns(user_column, item_column, time_column, rating_column, position_column)
@@ -61,7 +65,7 @@ def prepare(
         core=core,
     )
     note(f"Reading {folder} ...")
-    data = options.open_data(folder, names, domain, duplicates, order)
+    data = options.open_data(folder, names, options.listed(domain), duplicates, order)
     read = data.num_interactions
     if filters.chosen():
         data = filters.apply(data)
@@ -110,7 +114,7 @@ def _print_read(told: dict[str, Any], interactions: int) -> None:
         [name, Path(facts["from"]).name, facts["rows"], facts["duplicates"], ", ".join(facts["columns"])]
         for name, facts in told["read"].items()
     ]
-    say(table(["domain", "from", "rows", "duplicates", "columns"], rows))
+    say(table(["domain", "from", "rows", "duplicates", "found"], rows))
     repeats = sum(facts["duplicates"] for facts in told["read"].values())
     if repeats:
         say(f"Duplicates (same user, item and time) were {'dropped' if told['duplicates'] == 'drop' else 'kept'}.")

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,9 +27,11 @@ def note(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def warn(text: str) -> None:
-    """A line on standard error that cannot be missed: bold red on a terminal."""
-    note(f"\033[1;31m{text}\033[0m" if sys.stderr.isatty() else text)
+def warn(text: str, json: bool = True) -> None:
+    """A line that cannot be missed, bold red on a terminal: on standard error, or output where that is for people."""
+    if speaks():
+        stream = sys.stderr if json else sys.stdout
+        print(f"\033[1;31m{text}\033[0m" if stream.isatty() else text, file=stream)
 
 
 def say(text: str = "") -> None:
@@ -37,30 +40,35 @@ def say(text: str = "") -> None:
         print(text)
 
 
+def tell(text: str) -> None:
+    """A sentence on standard output, broken between words on a terminal."""
+    say("\n".join(textwrap.wrap(text, shutil.get_terminal_size().columns)) if sys.stdout.isatty() else text)
+
+
 def emit(value: Mapping[str, Any]) -> None:
     """One JSON object on standard output; what is no finite number is null."""
     say(json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False))
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, gives: str | None = None) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, gives: str | None = None, right: bool = False) -> str:
     """Aligned columns, figures to the right. No figure is ever cut.
 
     What is wider than the terminal goes on below, the first column repeated; or else the column ``gives`` (free text)
-    is shortened, on a terminal only.
+    is shortened, on a terminal only. ``right``: all columns but the first go to the right, figures or not.
     """
     columns = [[name, *(shown(row[i]) for row in rows)] for i, name in enumerate(head)]
     room = shutil.get_terminal_size().columns
+    if gives is not None and sys.stdout.isatty():
+        _shorten(columns, head.index(gives), room)
+    aligned = [_aligned(column, right and at > 0) for at, column in enumerate(columns)]
     if gives is not None:
-        if sys.stdout.isatty():
-            _shorten(columns, head.index(gives), room)
-        return _block([_aligned(column) for column in columns])
-    padded = [_aligned(column) for column in columns]
-    blocks, block, used = [], [padded[0]], len(padded[0][0])
-    for column in padded[1:]:
+        return _block(aligned)
+    blocks, block, used = [], [aligned[0]], len(aligned[0][0])
+    for column in aligned[1:]:
         width = len(GAP) + len(column[0])
         if used + width > room and len(block) > 1:
             blocks.append(_block(block))
-            block, used = [padded[0]], len(padded[0][0])
+            block, used = [aligned[0]], len(aligned[0][0])
         block.append(column)
         used += width
     return "\n\n".join([*blocks, _block(block)])
@@ -79,9 +87,15 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def _aligned(column: Sequence[str]) -> list[str]:
+def facts(rows: Sequence[Sequence[Any]]) -> str:
+    """Names and what there is to say of them, in two columns without a head."""
+    width = max(len(str(name)) for name, _ in rows)
+    return "\n".join(f"{name!s:<{width}}{GAP}{shown(value)}" for name, value in rows)
+
+
+def _aligned(column: Sequence[str], right: bool = False) -> list[str]:
     width = max(map(len, column))
-    right = len(column) > 1 and all(_FIGURE.fullmatch(cell) for cell in column[1:])
+    right = right or (len(column) > 1 and all(_FIGURE.fullmatch(cell) for cell in column[1:]))
     return [cell.rjust(width) if right else cell.ljust(width) for cell in column]
 
 

@@ -6,14 +6,13 @@ Shapes: B rows of a batch, P queries (positions that have a next item in the ask
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from crossrec.data.histories import History, View
-from crossrec.data.ragged import stretches
 from crossrec.data.splits import Events, Part, Rows
 
 
@@ -32,6 +31,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.user_P)
+
+    def asking(self, domain: str, chosen_P: Tensor) -> Batch:
+        """The queries at these places, which all ask for this domain."""
+        return replace(self, domain=domain, user_P=self.user_P[chosen_P], positive_P=self.positive_P[chosen_P])
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Batcher:
             b = min(a + size, len(part))
             start, at = self._tensor(part.start_N[a:b]), self._tensor(part.at_N[a:b])
             stop = self._tensor(part.stop_N[a:b])
-            yield self.batch(part.target, self._tensor(part.user_N[a:b]), start, torch.arange(b - a), stop, at)
+            row = torch.arange(b - a, device=self.device)
+            yield self.batch(part.target, self._tensor(part.user_N[a:b]), start, row, stop, at)
 
     def batch(
         self, domain: str, user_B: Tensor, start_B: Tensor, row_P: Tensor, stop_P: Tensor, at_P: Tensor | None
@@ -76,24 +80,18 @@ class Batcher:
 
 
 class TrainingRows:
-    """The rows of a split that hold something to predict in a domain, and their queries."""
+    """The rows of a split that hold something to predict in some domains, and their queries."""
 
-    def __init__(self, batcher: Batcher, rows: Rows, domain: str, first: str = "any") -> None:
-        """``first``: which first event may be predicted: ``any`` with an event of any view before it, or only one with
-        an event of the asked ``domain`` before it.
+    def __init__(self, batcher: Batcher, rows: Rows, domains: Sequence[str], first: str = "any") -> None:
+        """``first``: which first event may be predicted: ``any`` with an event of any view before it, only one with an
+        event of its own ``domain`` before it, or ``all``.
         """
-        self.batcher, self.domain = batcher, domain
-        events = batcher.events
-        at_Q = events.positions(domain)
-        edges = np.searchsorted(at_Q, rows.start_N), np.searchsorted(at_Q, rows.stop_N)
-        row_Q, place_Q = stretches(edges[0], edges[1] - edges[0])
-        at_Q = at_Q[place_Q]
-        start_Q = rows.start_N[row_Q]
-        known = [domain] if first == "domain" else {name for view in batcher.views.values() for name in view.domains}
-        counts = [events.count_before(name) for name in known]
-        if counts:
-            keep = np.any([count[at_Q] > count[start_Q] for count in counts], axis=0)
-            row_Q, at_Q = row_Q[keep], at_Q[keep]
+        self.first = "all" if first == "any" and not batcher.views else first
+        self.batcher, self.domain = batcher, domains[0]
+        asked = [_positives(batcher, rows, domain, self.first) for domain in domains]
+        row_Q, at_Q = (np.concatenate(arrays) for arrays in zip(*asked, strict=True))
+        order = np.argsort(at_Q, kind="stable")
+        row_Q, at_Q = row_Q[order], at_Q[order]
         kept, first_Q = np.unique(row_Q, return_index=True)
         self.user_N = batcher._tensor(rows.user_N[kept])
         self.start_N = batcher._tensor(rows.start_N[kept])
@@ -124,7 +122,7 @@ class TrainingRows:
     def _inside(self, start_B: Tensor, row_P: Tensor, at_P: Tensor) -> Tensor | None:
         """Which queries still see an event of some view once the row is cut to its latest events; None: all of them."""
         longest = int((at_P - start_B[row_P]).max()) if len(at_P) else 0
-        if longest <= self.batcher.max_len:
+        if self.first == "all" or not self.batcher.views or longest <= self.batcher.max_len:
             return None
         keep_P = torch.zeros_like(row_P, dtype=torch.bool)
         for view in self.batcher.views.values():
@@ -132,7 +130,19 @@ class TrainingRows:
             last_B = torch.zeros_like(start_B).scatter_reduce(0, row_P, seen_P, "amax", include_self=True)
             low_B = torch.maximum(view.before_E1[start_B], last_B - self.batcher.max_len)
             keep_P |= seen_P - 1 >= low_B[row_P]
-        return keep_P if self.batcher.views else None
+        return keep_P
+
+
+def _positives(batcher: Batcher, rows: Rows, domain: str, first: str) -> tuple[np.ndarray, np.ndarray]:
+    """Row and place of every event of a domain that is predicted in training."""
+    events = batcher.events
+    row_Q, at_Q = events.within(rows, domain)
+    if first == "all":
+        return row_Q, at_Q
+    known = [domain] if first == "domain" else {name for view in batcher.views.values() for name in view.domains}
+    counts = [events.count_before(name) for name in known]
+    keep = np.any([count[at_Q] > count[rows.start_N[row_Q]] for count in counts], axis=0)
+    return row_Q[keep], at_Q[keep]
 
 
 def shuffled(num_rows: int, size: int, generator: torch.Generator) -> Sequence[Tensor]:

@@ -43,8 +43,6 @@ def folder_beside(target: Path, mark: str) -> Iterator[Path]:
         yield beside
         _replace(target, beside)
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and error.filename and Path(error.filename).parent != beside:
-            raise
         raise DataError(f"{target}: {_said(error, target)} Nothing was changed at this place.") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)

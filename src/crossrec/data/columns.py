@@ -51,7 +51,7 @@ class Columns:
             if wanted not in names:
                 raise DataError(
                     f"{where}: there is no column {wanted!r} for the {role} ids. "
-                    f"Columns found: {', '.join(names) or 'none'}.{_meant(str(wanted), names)} "
+                    f"Columns found: {_listed(names)}.{_meant(str(wanted), names)} "
                     f"Name the one that holds them ({role}=...); the first line of a text file holds the column names."
                 )
         found = {role: name for role, name in self.roles().items() if name is not None and name in names}
@@ -74,10 +74,15 @@ class Columns:
                 everything = sorted({column for names in columns.values() for column in names})
                 raise DataError(
                     f"No domain ({', '.join(found)}) has the {role} column {name!r}. "
-                    f"Columns found: {', '.join(everything)}.{_meant(name, everything)}"
+                    f"Columns found: {_listed(everything)}.{_meant(name, everything)}"
                 )
 
 
 def _meant(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    shown = ", ".join(name if len(name) <= 40 else f"{name[:40]}…" for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"

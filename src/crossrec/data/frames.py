@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from crossrec.data.formats import BATCH_ROWS, Source
+from crossrec.data.source import BATCH_ROWS, Source
 from crossrec.errors import DataError
 
 
@@ -25,16 +25,13 @@ def open_frame(frame: Any, where: str) -> Source:
         table = _table(frame, names, list(columns), where)
         yield from table.to_batches(BATCH_ROWS)
 
-    rows = (
-        frame.num_rows
-        if isinstance(frame, pa.Table | pa.RecordBatch)
-        else len(next(iter(frame.values())))
-        if isinstance(frame, Mapping) and frame
-        else None
-    )
-    if rows is None and hasattr(frame, "shape"):
-        rows = int(frame.shape[0])
-    return Source(where, tuple(names), batches, rows)
+    return Source(where, "frame", tuple(names), batches, _length(frame))
+
+
+def _length(frame: Any) -> int | None:
+    if isinstance(frame, Mapping):
+        return len(next(iter(frame.values()))) if frame else 0
+    return int(frame.shape[0]) if hasattr(frame, "shape") else None
 
 
 def _names(frame: Any, where: str) -> list[str]:

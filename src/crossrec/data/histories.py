@@ -34,6 +34,18 @@ class History:
     total: int
     """Number of places of all chunks: one past the last state."""
 
+    def events(self) -> tuple[Tensor, Tensor]:
+        """What every query knows, oldest event first: numbers of the queries (M,) and item ids (M,)."""
+        device = self.at_P.device
+        none = torch.zeros(0, dtype=torch.int64, device=device)
+        item_T = torch.cat([*(chunk.flatten() for chunk in self.chunks), none])
+        within_T = torch.cat([*(torch.arange(c.shape[1], device=device).repeat(c.shape[0]) for c in self.chunks), none])
+        count_P = torch.cat([within_T + 1, none.new_zeros(1)])[self.at_P]
+        query_M = torch.repeat_interleave(torch.arange(len(count_P), device=device), count_P)
+        ends_P = torch.cumsum(count_P, 0)
+        back_M = ends_P[query_M] - 1 - torch.arange(len(query_M), device=device)
+        return query_M, item_T[self.at_P[query_M] - back_M]
+
 
 class View:
     """The events of some domains, packed, on the device that trains."""

@@ -11,9 +11,9 @@ import pyarrow as pa
 from crossrec.data.coding import Coder
 from crossrec.data.columns import Columns
 from crossrec.data.dataset import UNKNOWN_TIME
-from crossrec.data.formats import Source
 from crossrec.data.place import Place
 from crossrec.data.rows import Rows
+from crossrec.data.source import Source
 from crossrec.errors import DataError
 
 UNKNOWN: dict[str, Any] = {"time": UNKNOWN_TIME, "nanosecond": 0, "rating": np.nan, "position": -1}
@@ -75,7 +75,7 @@ class Log:
         end = self.rows + count
         if end > self._room:
             self._room = max(end, 2 * self.rows)
-            self._columns = {name: self._moved(column, column.dtype) for name, column in self._columns.items()}
+            self._columns = {name: self._moved(column) for name, column in self._columns.items()}
         for name, values in batch.items():
             if name not in self._columns:
                 self._columns[name] = np.empty(self._room, _TYPES.get(name, values.dtype))
@@ -84,7 +84,7 @@ class Log:
             column[self.rows : end] = batch[name] if name in batch else UNKNOWN[name]
         self.rows = end
 
-    def _moved(self, column: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
-        larger = np.empty(self._room, dtype)
+    def _moved(self, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        larger = np.empty(self._room, column.dtype)
         larger[: self.rows] = column[: self.rows]
         return larger

@@ -4,8 +4,8 @@ All domains know the same interests. A user has for every domain d, interest c a
 
     x_dc(t) = sqrt(1 - drift) * lasting_dc + sqrt(drift) * mood_dc(t)
 
-of standard normals. Between domains they are correlated by the strength of the pair: at 1 the same in both, at 0
-independent. The mood changes as the user's time goes by, in all domains alike. An event is of interest c with
+of standard normals. Between domains they are correlated by sin(pi / 2 * strength), which makes the strength their rank
+correlation (Kendall's tau; Kruskal 1958): at 1 the same in both, at 0 independent. The mood changes as the user's time goes by, in all domains alike. An event is of interest c with
 probability softmax(FOCUS * x)_c, unless it follows from the event before it in its domain. Hence, given the times of
 the events, domains of strength 0 are independent: one log tells nothing of the other.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -59,14 +60,28 @@ class Shelf:
     quality_V: Floats
     """What an item adds to all its ratings."""
 
+    @cached_property
+    def order(self) -> Ints:
+        """The items by interest, and in each from the most popular on."""
+        return np.asarray(np.lexsort((-self.weight_V, self.interest_V)), dtype=np.int64)
+
+    @cached_property
+    def edges(self) -> tuple[Floats, Ints]:
+        """Where each item of that order ends (its interest's number, plus the share of popularity up to it), and the
+        place of each interest's last item."""
+        interest_V, weight_V = self.interest_V[self.order], self.weight_V[self.order]
+        last_C = np.searchsorted(interest_V, np.arange(interest_V[-1] + 1), side="right") - 1
+        total_V = np.cumsum(weight_V)
+        before_C = np.concatenate([[0.0], total_V[last_C[:-1]]])
+        end_V = interest_V + (total_V - before_C[interest_V])
+        end_V[last_C] = 1.0 + np.arange(len(last_C))  # whatever was rounded on the way
+        return end_V, last_C
+
     def take(self, interest_E: Ints, place_E: Floats) -> Ints:
         """The item at this place, in [0, 1), of the items of an interest laid side by side by their weights."""
-        order = np.lexsort((-self.weight_V, self.interest_V))
-        ends = np.cumsum(self.weight_V[order])
-        last = np.searchsorted(self.interest_V[order], np.arange(self.interest_V.max() + 1), side="right") - 1
-        starts = np.concatenate([[0.0], ends[last[:-1]]])
-        at = np.searchsorted(ends, starts[interest_E] + place_E * (ends[last] - starts)[interest_E], side="right")
-        return np.asarray(order[np.minimum(at, last[interest_E])], dtype=np.int64)
+        end_V, last_C = self.edges
+        at_E = np.searchsorted(end_V, interest_E + place_E, side="right")
+        return np.asarray(self.order[np.minimum(at_E, last_C[interest_E])], dtype=np.int64)
 
 
 @dataclass(eq=False)
@@ -140,7 +155,7 @@ def timeline(
 def mixtures(world: World, crowd: People, rng: np.random.Generator) -> Iterator[tuple[int, Singles]]:
     """For some users at a time: the number of the first, and the probability of each interest, shape (users, S, D, C)."""
     shape = (len(world.names), world.interests)
-    values, vectors = np.linalg.eigh(world.strengths)
+    values, vectors = np.linalg.eigh(world.correlations)
     # The one symmetric root: another machine's choice of eigenvectors gives the same world.
     root_DD = ((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T).astype(np.float32)
     for first in range(0, world.users, USERS_AT_ONCE):
@@ -186,4 +201,4 @@ def stars(log: Log, stock: Shelf, interests: int, rng: np.random.Generator) -> n
     """Ratings of 1 to 5: the user's liking of the interest at that moment, the quality of the item, and noise."""
     liking_E = np.clip(np.log(log.liking_E * interests + 1e-6), -2.0, 2.5)
     score_E = 3.3 + 0.4 * liking_E + stock.quality_V[log.item_E] + 0.7 * rng.standard_normal(len(liking_E))
-    return np.clip(np.rint(score_E), 1, 5).astype(np.int8)
+    return np.asarray(np.clip(np.rint(score_E), 1, 5), dtype=np.int8)

@@ -12,10 +12,11 @@ import pyarrow as pa
 from crossrec.data.arrow import to_numpy
 from crossrec.data.columns import Columns
 from crossrec.data.dataset import Dataset
-from crossrec.data.formats import KNOWN, Source, open_file, split_name
+from crossrec.data.formats import KNOWN, open_file, split_name
 from crossrec.data.frames import open_frame
 from crossrec.data.log import Log
 from crossrec.data.pack import ordering, pack
+from crossrec.data.source import Source
 from crossrec.data.titles import read_titles
 from crossrec.errors import DataError, InputError, nearest
 
@@ -50,6 +51,8 @@ def read_frames(
     """The dataset of one frame per domain. See :meth:`Dataset.from_frames`."""
     if not frames:
         raise DataError("There is no frame. Give one per domain: {'toys': toys, 'games': games}.")
+    if not all(isinstance(name, str) and name.strip() for name in frames):
+        raise DataError(f"Domain names are text, and not blank; found {list(frames)}.")
     sources = {name: open_frame(frame, f"frame {name!r}") for name, frame in frames.items()}
     titles = None if items is None else open_frame(items, "frame of items")
     return read_sources(sources, titles, columns, duplicates, order)
@@ -125,7 +128,7 @@ def read_sources(
     notes = [*notes, *log.notes, *_absent(log, columns), *_shared(log)]
     items = {name: coder.vocabulary() for name, coder in log.items.items()}
     told = {
-        name: {"from": Path(source.where).name, "rows": rows[name], "columns": found[name], "duplicates": int(count)}
+        name: {"from": source.origin, "rows": rows[name], "columns": found[name], "duplicates": int(count)}
         for (name, source), count in zip(sources.items(), packed.repeats_D, strict=True)
     }
     return Dataset(

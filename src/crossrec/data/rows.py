@@ -62,6 +62,8 @@ class Rows:
         return [note for note in (self._clock.note(), unrated) if note]
 
     def _ratings(self, column: pa.Array, place: Place) -> Values:
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
         if is_text(column.type):
             column = _blank_as_null(column.cast(pa.large_string()))
         values = as_numbers(column, place, _RATING).astype(np.float32)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from crossrec.data.beside import folder_beside
 from crossrec.data.planted import (
-    Floats,
     Log,
     People,
     Shelf,
+    Singles,
     choose_interests,
     choose_items,
     mixtures,
@@ -35,6 +34,8 @@ from crossrec.errors import InputError, nearest
 START = 1_577_836_800
 """Unix time at which every world begins: 2020-01-01."""
 DAY = 86_400
+MARK = "truth/world.json"
+"""The file by which a simulated folder is known."""
 NOTE = "Simulated by crossrec from the parameters below. No real person, item or event is described."
 
 
@@ -56,21 +57,14 @@ class Simulated:
     def write(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``<domain>.parquet``, ``items.parquet`` and ``truth/``; the folder is there whole or not at all.
 
+        An earlier world at this place is replaced.
+
         Raises:
-            InputError: if the folder is there already and holds something.
+            DataError: if the folder holds something else, or cannot be written.
         """
         place = Path(folder)
-        if place.exists() and (not place.is_dir() or any(place.iterdir())):
-            raise InputError(f"{place} is there already and is not an empty folder. Name another, or remove it first.")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        try:
+        with folder_beside(place, MARK) as beside:
             self._fill(beside)
-            beside.chmod(0o777 & ~_umask())
-            beside.rename(place)
-        except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
-            raise
         return place
 
     def _fill(self, folder: Path) -> None:
@@ -88,7 +82,7 @@ class Simulated:
             "strengths": self.world.strengths.tolist(),
             "interactions": {domain: table.num_rows for domain, table in self.tables.items()},
         }
-        (truth / "world.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        (folder / MARK).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def simulate(world: World) -> Simulated:
@@ -185,7 +179,7 @@ def _true_items(domain: str, stock: Shelf, item_ids: pa.Array) -> pa.Table:
     )
 
 
-def _true_users(world: World, crowd: People, users: pa.Array, mean_UDC: Floats | np.ndarray) -> pa.Table:
+def _true_users(world: World, crowd: People, users: pa.Array, mean_UDC: Singles) -> pa.Table:
     named = pa.array([*world.names, None])
     columns = {
         "user_id": users,
@@ -207,9 +201,3 @@ def _numbered(prefix: str, count: int, width: int) -> pa.Array:
 
 def _write(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, compression="zstd")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 
-from crossrec.data.formats import BATCH_BYTES, DELIMITED, Source, guarded
 from crossrec.data.place import Place
+from crossrec.data.source import BATCH_BYTES, Source, guarded
 from crossrec.errors import DataError
 
+DELIMITED = {".csv": ",", ".tsv": "\t", ".inter": "\t"}
+"""Suffix of a file of separated values, and the separator."""
 Opener = Callable[[], Any]
 FIRST_LINES = 1000
 """JSON lines looked at to learn the columns and their types."""
@@ -54,7 +56,9 @@ def delimited(path: Path, kind: str, compression: str | None) -> Source:
                 _check_widths(path, records, len(raw))
                 raise error
 
-    return Source(str(path), names, lambda columns: guarded(path, kind, batches(columns)), None, records.line_of)
+    return Source(
+        str(path), path.name, names, lambda columns: guarded(path, kind, batches(columns)), None, records.line_of
+    )
 
 
 class _Records:
@@ -100,24 +104,26 @@ def json_lines(path: Path, kind: str, compression: str | None) -> Source:
     names = tuple(dict.fromkeys(name for _, record in head for name in record))
 
     def batches(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        kinds = {name: _kind(record.get(name) for _, record in head) for name in columns}
+        kinds = {name: _kind(next((r[name] for _, r in head if r.get(name) is not None), None)) for name in columns}
         rows = lines = 0
         with opened() as stream:
             for block in _whole_lines(stream):
-                table = _parsed(path, block, kinds, rows, lines)
-                yield from table.to_batches()
-                rows, lines = rows + len(table), lines + block.count(b"\n")
+                if block.strip():
+                    table = _parsed(path, block, kinds, rows, lines)
+                    yield from table.to_batches()
+                    rows += len(table)
+                lines += block.count(b"\n")
 
     def line_of(row: int) -> int | None:
         with opened() as stream:
             filled = (line for line, text in enumerate(io.BufferedReader(stream), 1) if text.strip())
             return next((line for number, line in enumerate(filled, 1) if number == row), None)
 
-    return Source(str(path), names, lambda columns: guarded(path, kind, batches(columns)), None, line_of)
+    return Source(str(path), path.name, names, lambda columns: guarded(path, kind, batches(columns)), None, line_of)
 
 
 def _parsed(path: Path, block: bytes, kinds: dict[str, pa.DataType], rows: int, lines: int) -> pa.Table:
-    """One block as a table; widens ``kinds`` from whole to broken numbers where the block needs it."""
+    """One block as a table; where it needs that, ``kinds`` learn a type or widen from whole to broken numbers."""
     reading = pajson.ReadOptions(use_threads=False, block_size=len(block) + 1)
     for last_try in (False, True):
         parsing = pajson.ParseOptions(
@@ -135,14 +141,17 @@ def _parsed(path: Path, block: bytes, kinds: dict[str, pa.DataType], rows: int, 
 def _widen(path: Path, records: list[tuple[int, dict[str, Any]]], kinds: dict[str, pa.DataType], rows: int) -> None:
     for row, (line, record) in enumerate(records):
         for name, kind in kinds.items():
-            value = record.get(name)
-            if value is None or _kind([value]) == kind or (kind == pa.float64() and _kind([value]) == pa.int64()):
-                continue
-            if kind == pa.int64() and isinstance(value, float):
-                kinds[name] = pa.float64()
-                continue
-            place = Place(str(path), name, rows, lambda _, line=line: line)  # type: ignore[misc] # a default in a lambda
-            raise place.error(row, value, f"Earlier rows have {_said(kind)} there: write the whole column one way.")
+            found = _kind(record.get(name))
+            if (found in (kind, pa.null()) and found != _NESTED) or {found, kind} == {pa.int64(), pa.float64()}:
+                kinds[name] = pa.float64() if found == pa.float64() else kind
+            elif kind == pa.null() and found in _SAID:
+                kinds[name] = found
+            else:
+                belongs = (
+                    f"Earlier rows have {_SAID[kind]} there" if kind in _SAID else "Text or a number belongs there"
+                )
+                place = Place(str(path), name, rows, _always(line))
+                raise place.error(row, record[name], f"{belongs}: write the whole column one way.")
 
 
 def _objects(
@@ -182,20 +191,20 @@ def _whole_lines(stream: Any) -> Iterator[bytes]:
         yield rest
 
 
-def _kind(values: Any) -> pa.DataType:
-    value = next((value for value in values if value is not None), "")
-    kinds = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.large_string()}
-    return kinds.get(type(value), pa.null())
+_SAID = {pa.int64(): "whole numbers", pa.float64(): "numbers", pa.large_string(): "text", pa.bool_(): "true or false"}
+_NESTED = pa.list_(pa.null())
+"""Stands for what no column of ours can hold."""
 
 
-def _said(kind: pa.DataType) -> str:
-    said = {
-        pa.int64(): "whole numbers",
-        pa.float64(): "numbers",
-        pa.large_string(): "text",
-        pa.bool_(): "true or false",
-    }
-    return said.get(kind, "lists or objects")
+def _kind(value: object) -> pa.DataType:
+    """The Arrow type of a JSON value; null tells nothing."""
+    if value is None:
+        return pa.null()
+    return {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.large_string()}.get(type(value), _NESTED)
+
+
+def _always(line: int) -> Callable[[int], int | None]:
+    return lambda row: line
 
 
 def _opener(path: Path, compression: str | None) -> Opener:

@@ -101,8 +101,8 @@ class Clock:
         _refuse_negative(values, "seconds", place)
         band_E = np.searchsorted(_BOUNDS, values, side="right")
         filled = values != 0
-        for band in np.unique(band_E[filled]).tolist():
-            row = int(np.argmax(filled & (band_E == band)))
+        firsts = {int(np.argmax(filled & (band_E == band))): band for band in np.unique(band_E[filled]).tolist()}
+        for row, band in sorted(firsts.items()):
             if band % 2:
                 raise place.error(row, values[row].item(), f"Seconds after 2286, or a finer unit before 1973? {MEND}")
             self._tell(list(UNITS)[band // 2], row, values[row].item(), place)

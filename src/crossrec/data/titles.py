@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crossrec.data.arrow import text_array
-from crossrec.data.formats import Source
+from crossrec.data.source import Source
 from crossrec.data.vocabulary import Vocabulary
 from crossrec.errors import DataError, nearest
 

@@ -38,8 +38,9 @@ class World:
     overlap: float = 0.6
     """Share of users who are also in each domain that is not their home: 0 shares nobody, 1 has everybody everywhere."""
     transfer: float | Mapping[str | tuple[str, str], float] = 0.9
-    """Correlation of a user's interests between domains, in [0, 1]: one for all pairs, or ``{("toys", "games"): 0.8}``
-    (also ``{"toys:games": 0.8}``; pairs not named have 0)."""
+    """Rank correlation (Kendall) of a user's interests between domains: one for all pairs, or ``{("toys", "games"): 0.8}``
+    (also ``{"toys:games": 0.8}``; pairs not named have 0). At strength s, a user who prefers one interest to another in
+    one domain does so in the other with probability (1 + s) / 2."""
     interests: int = 20
     """Kinds of items, the same kinds in every domain."""
     tail: float = 1.0
@@ -79,7 +80,7 @@ class World:
             if not (isinstance(mean, Real) and FEWEST_EVENTS <= mean < math.inf):
                 raise InputError(f"events={mean!r} for {domain!r}: give a mean of {FEWEST_EVENTS} or more.")
         self._check_popularity()
-        _ = self.strengths
+        _ = self.correlations
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ class World:
 
     @property
     def strengths(self) -> npt.NDArray[np.float64]:
-        """The strength of every pair of domains as a correlation matrix, shape (domains, domains)."""
+        """The strength of every pair of domains, shape (domains, domains), 1 on the diagonal."""
         matrix = np.eye(len(self.names))
         if not isinstance(self.transfer, Mapping):
             _share("transfer", self.transfer)
@@ -114,23 +115,29 @@ class World:
             seen.add(frozenset((a, b)))
             _share(f"transfer of {self.names[a]}, {self.names[b]}", strength)
             matrix[a, b] = matrix[b, a] = strength
+        return matrix
+
+    @property
+    def correlations(self) -> npt.NDArray[np.float64]:
+        """The strengths as correlations of standard normals: shape (domains, domains), positive semi-definite."""
+        matrix = np.sin(np.pi / 2 * self.strengths)
         lowest = float(np.linalg.eigvalsh(matrix)[0])
         if lowest < -1e-9:
+            names, at = self.names, zip(*np.triu_indices(len(self.names), 1), strict=True)
+            pairs = ", ".join(f"{names[a]}:{names[b]}={self.strengths[a, b]:g}" for a, b in at)
             raise InputError(
-                f"transfer={_text_keys(self.transfer)} is impossible: the strengths contradict each other (smallest eigenvalue "
-                f"{lowest:.3f} of their correlation matrix). Two domains that are both close to a third must be close to "
-                "each other: give the pairs not named a strength, or weaken the strongest."
+                f"transfer ({pairs}) is impossible: the strengths contradict each other (smallest eigenvalue "
+                f"{lowest:.3f} of their correlations). Two domains that are both close to a third must be close to each "
+                "other: give the pairs not named a strength, or weaken the strongest."
             )
         return matrix
 
     def parameters(self) -> dict[str, Any]:
-        """Every field as plain JSON values; ``World(**parameters)`` is the same world."""
-        values = asdict(self)
+        """Every field as plain JSON values; ``World(**parameters)`` gives the same logs."""
+        values = {name: _plain(value) for name, value in asdict(self).items()}
         values["domains"] = list(self.names)
-        for name in ("items", "events"):
-            values[name] = dict(values[name]) if isinstance(values[name], Mapping) else values[name]
         if isinstance(self.transfer, Mapping):
-            values["transfer"] = _text_keys(self.transfer)
+            values["transfer"] = _plain(_text_keys(self.transfer))
         return values
 
     def _check_names(self) -> None:
@@ -144,7 +151,8 @@ class World:
         for name in self.domains:
             if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name)) or name == "items":
                 raise InputError(
-                    f"{name!r} cannot name a domain: give letters, digits, '-' or '_' (and not 'items', the name of another file)."
+                    f"{name!r} cannot name a domain: give letters, digits, '-' or '_' "
+                    "(and not 'items', the name of another file)."
                 )
         if len({name.lower() for name in self.domains}) < len(self.domains):
             raise InputError(f"domains={list(self.domains)}: two domains share a name.")
@@ -154,11 +162,13 @@ class World:
             raise InputError(f"tail={self.tail!r}: give an exponent of 0 or more.")
         for domain, size in self.sizes.items():
             _whole(f"items of {domain!r}:", size, 2 * self.interests, "two for each interest at least")
-            head = float(1 / np.sum(np.arange(1, size // self.interests + 1) ** -float(self.tail)))
+            each = size // self.interests
+            head = float(1 / np.sum(np.arange(1, each + 1) ** -float(self.tail)))
             if head > 0.5:
                 raise InputError(
-                    f"tail={self.tail:g} with {size // self.interests} items for each interest of {domain!r} makes one item {head:.0%} of "
-                    "its interest, so that users would have to take it twice in a row; give a smaller tail or more items."
+                    f"tail={self.tail:g} with {each} items for each interest of {domain!r} makes one item {head:.0%} "
+                    "of its interest, so that users would have to take it twice in a row; "
+                    "give a smaller tail or more items."
                 )
 
     def _per_domain(self, field: str, value: Any) -> dict[str, Any]:
@@ -187,6 +197,12 @@ class World:
                 f"{field} names the domain {name!r}, which this world does not have.{nearest(name, self.names)}"
             )
         return self.names.index(name)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _text_keys(transfer: Mapping[str | tuple[str, str], float]) -> dict[str, float]:

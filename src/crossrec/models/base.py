@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import torch
@@ -33,11 +33,13 @@ class Phase:
 
     name: str
     domain: str
-    """The domain whose next items are predicted."""
+    """The domain whose next items are predicted; validated where it is the target."""
+    also: tuple[str, ...] = ()
+    """Further domains whose next items are predicted as well."""
     modules: tuple[str, ...] = ("",)
     """Names of the sub-modules that learn; the empty name is the whole model."""
-    epochs: int | None = None
-    """Epochs at most; None: as the training settings say."""
+    train: Mapping[str, Any] = field(default_factory=dict)
+    """Training settings that hold in this phase alone: ``{"lr": 5e-4, "epochs": 20}``."""
 
 
 class Model(nn.Module):
@@ -91,7 +93,7 @@ class Model(nn.Module):
         """Learn whatever is counted rather than trained, from the training rows alone."""
 
     def begin(self, phase: Phase) -> None:
-        """Called before a phase starts (and when it is resumed)."""
+        """Called before a phase starts (and when it is resumed); from here on ``views`` and vectors may be the phase's."""
 
     def queries(self, batch: Batch) -> Tensor:
         """Query vectors q_PD: the score of an item is their dot product with its vector."""

@@ -6,9 +6,11 @@ from typing import Any
 
 from crossrec.errors import InputError, nearest
 from crossrec.models.base import Model
+from crossrec.models.gru4rec import GRU4Rec
 from crossrec.models.sasrec import SASRec
+from crossrec.models.twotower import TwoTower
 
-MODELS: dict[str, type[Model]] = {model.name: model for model in (SASRec,)}
+MODELS: dict[str, type[Model]] = {model.name: model for model in (SASRec, GRU4Rec, TwoTower)}
 
 
 def find(name: str) -> type[Model]:

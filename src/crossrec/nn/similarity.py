@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
 Kind = Literal["cosine", "dot"]
+
+
+@dataclass(frozen=True)
+class SimilarityConfig:
+    """Settings of the comparison."""
+
+    similarity: Kind = "cosine"
+    """How a state and an item are compared (published RealHNS and PDRec code: cosine)."""
+    scale: float = 5.0
+    """Factor on the similarity: the inverse temperature (published code, Amazon: 5)."""
 
 
 def query(h: Tensor, kind: Kind, scale: float) -> Tensor:

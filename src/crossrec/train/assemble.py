@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossrec.config import from_settings
+from crossrec.data.splits import AuthorsLeaveLastOut
 from crossrec.errors import InputError, nearest
 from crossrec.models import table as models
 from crossrec.models.base import Model
@@ -15,6 +16,12 @@ from crossrec.train.settings import TrainConfig
 
 AnyModel = str | Model | type[Model]
 AnySampler = str | Sampler | type[Sampler]
+
+
+def for_split(spec: Mapping[str, Any], train_settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Training settings with what a split's spec implies: under the authors' split they validate by their protocol."""
+    implied = {"protocol": "authors"} if spec.get("split") == AuthorsLeaveLastOut.name else {}
+    return {**implied, **train_settings}
 
 
 def preset_of(model: AnyModel, preset: str) -> Mapping[str, Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from crossrec.errors import InputError
 def start() -> None:
     """Join the group that ``torchrun`` announces in the environment; nothing where there is none."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
 
 
 def device(asked: str) -> torch.device:
@@ -51,21 +51,16 @@ def total(value: Tensor) -> Tensor:
     return value
 
 
-def average_gradients(module: torch.nn.Module) -> None:
+def sum_gradients(module: torch.nn.Module) -> None:
     """Sum the gradients over all processes in one message; a parameter without one here counts as zero."""
     if world() == 1:
         return
     learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in learning:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([parameter.grad.flatten() for parameter in learning if parameter.grad is not None])
+    own = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
+    flat = torch.cat([gradient.flatten() for gradient in own])
     dist.all_reduce(flat)
-    at = 0
-    for parameter in learning:
-        assert parameter.grad is not None
-        parameter.grad.copy_(flat[at : at + parameter.numel()].view_as(parameter))
-        at += parameter.numel()
+    for parameter, summed in zip(learning, flat.split([p.numel() for p in learning]), strict=True):
+        parameter.grad = summed.view_as(parameter)  # not into the old one: that is a buffer with this process's rows
 
 
 def gather(state: Tensor) -> list[Tensor]:

@@ -15,11 +15,11 @@ from crossrec.data.splits import Split
 from crossrec.errors import InputError
 from crossrec.models.base import Model
 from crossrec.recommender import Recommender
-from crossrec.runs import METRICS, provenance, write_json
+from crossrec.runs import CONFIG, METRICS, provenance, write_json
 from crossrec.samplers.base import Sampler
 from crossrec.streams import Streams
 from crossrec.train import distributed
-from crossrec.train.assemble import assemble
+from crossrec.train.assemble import assemble, for_split
 from crossrec.train.checkpoint import Checkpoint
 from crossrec.train.loop import Record, Trainer
 
@@ -59,11 +59,13 @@ def fit(
         command: how the run was asked for, for its record.
         model_settings: settings of a model given by name or class, on top of the preset's.
         sampler_settings: likewise of the sampler.
-        **settings: fields of :class:`~crossrec.train.settings.TrainConfig`.
+        **settings: fields of :class:`~crossrec.train.settings.TrainConfig`. Under the authors' split the protocol of
+            validation is the authors' too, unless it is said.
 
     Raises InputError for settings that do not exist or data that the model cannot use, TrainingError where the loss is
     not a number any more.
     """
+    settings = for_split(split.spec, settings)
     model, train, sampler = assemble(model, sampler, preset, settings, model_settings or {}, sampler_settings or {})
     catalogue = split.data.catalogue
     names = tuple(name for name in catalogue.domains if name != split.target) if sources is None else tuple(sources)
@@ -141,8 +143,9 @@ def _open(folder: Path | None, recipe: dict[str, Any], resume: bool) -> Checkpoi
         if resume:
             raise InputError("resume needs out: the folder of the run to go on with.")
         return None
-    path = folder / "config.json"
-    if resume and path.is_file():
+    path = folder / CONFIG
+    begun = resume and path.is_file()
+    if begun:
         before = json.loads(path.read_text())
         now = json.loads(json.dumps(recipe))
         changed = sorted(key for key in now if before.get(key) != now[key])
@@ -150,14 +153,13 @@ def _open(folder: Path | None, recipe: dict[str, Any], resume: bool) -> Checkpoi
             raise InputError(
                 f"{folder} was started with other settings ({', '.join(changed)}). Resume with those, or take another folder."
             )
-        return Checkpoint.load(folder)
     if not resume and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty. Resume that run, or take another folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    if distributed.rank() == 0:
+    distributed.wait()  # every process has looked before the first one writes
+    if not begun and distributed.rank() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
         write_json(path, recipe)
-    distributed.wait()
-    return None
+    return Checkpoint.load(folder) if begun else None
 
 
 def _writer(
@@ -168,7 +170,9 @@ def _writer(
     if path is not None:
         lines = path.read_text().splitlines() if path.exists() and checkpoint is not None else []
         done = 0 if checkpoint is None else int(checkpoint.numbers["records"])
-        path.write_text("".join(f"{line}\n" for line in lines[:done]))
+        fresh = path.with_name(f"{METRICS}.new")
+        fresh.write_text("".join(f"{line}\n" for line in lines[:done]))
+        fresh.replace(path)
 
     def write(record: Record) -> None:
         if path is not None:

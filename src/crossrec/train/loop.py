@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from crossrec.config import from_settings
 from crossrec.data.batches import Batcher, TrainingRows, shuffled
 from crossrec.data.splits import Split
+from crossrec.errors import InputError
 from crossrec.evaluation.metrics import per_user
 from crossrec.evaluation.protocols import Protocol
 from crossrec.models.base import Model, Phase
@@ -49,12 +53,14 @@ class Trainer:
         folder: Path | None = None,
         log: Callable[[Record], None] = lambda record: None,
     ) -> None:
-        self.model, self.split, self.sampler, self.config, self.streams = model, split, sampler, config, streams
+        self.model, self.split, self.sampler, self.streams = model, split, sampler, streams
+        self.shared_config = self.config = config
+        self.samplers: dict[str, Sampler | None] = {}
         self.folder, self.log = folder, log
         self.device = streams.device
-        self.batcher = Batcher(split.events, model.views(), self.device)
         seed = streams.seed if config.protocol == "authors" else 0
         self.validation = Protocol(config.protocol, split.valid, seed)
+        per_user(config.metric, np.ones(1), np.ones(1, dtype=np.int64))  # an unknown metric is said before training
         self.progress = Progress()
         self.records = 0
         self.best: dict[str, Tensor] = {}
@@ -77,29 +83,33 @@ class Trainer:
             checkpoint = None
 
     def _run_phase(self, phase: Phase, checkpoint: Checkpoint | None) -> None:
-        config, progress = self.config, self.progress
+        self.config = config = from_settings(TrainConfig, phase.train, base=self.shared_config)
+        progress = self.progress
         self.model.begin(phase)
+        self.batcher = Batcher(self.split.events, self.model.views(), self.device)
         learning = self._learning(phase)
-        rows = TrainingRows(self.batcher, self.split.train, phase.domain, config.first)
-        if self.sampler is not None:
-            self.sampler.prepare(self.split, phase.domain, self.device)
+        domains = (phase.domain, *phase.also)
+        rows = TrainingRows(self.batcher, self.split.train, domains, config.first)
+        self.samplers = {domain: copy.deepcopy(self.sampler) for domain in domains}
+        for domain, sampler in self.samplers.items():
+            if sampler is not None:
+                sampler.prepare(self.split, domain, self.device)
         betas = (config.betas[0], config.betas[1])
         optimizer = torch.optim.AdamW(learning, config.lr, betas, weight_decay=config.weight_decay, fused=True)
         if checkpoint is not None:
             self._restore(checkpoint, optimizer)
-        epochs = phase.epochs or config.epochs
-        while progress.epoch < epochs and not progress.finished:
+        while progress.epoch < config.epochs and not progress.finished:
             began = time.perf_counter(), time.process_time()
             progress.epoch += 1
             record: Record = {"phase": phase.name, "epoch": progress.epoch}
             record["loss"] = self._epoch(rows, optimizer)
             optimizer.param_groups[0]["lr"] *= config.decay
             record["seconds"], record["cpu_seconds"] = time.perf_counter() - began[0], time.process_time() - began[1]
-            if phase.domain == self.model.target and progress.is_due(config, epochs):
+            if phase.domain == self.model.target and progress.is_due(config):
                 record["valid"] = self._validate()
             self.records += 1
             self.log(record)
-            self._save(optimizer, last=progress.finished or progress.epoch == epochs)
+            self._save(optimizer, last=progress.finished or progress.epoch == config.epochs)
         if self.best:
             self.model.load_state_dict(self.best)
             self.best = {}
@@ -113,8 +123,9 @@ class Trainer:
     def _epoch(self, rows: TrainingRows, optimizer: torch.optim.Optimizer) -> float:
         """One pass over the rows; the mean loss of a query."""
         self.model.train()
-        if self.sampler is not None:
-            self.sampler.begin_epoch(self.model, self.progress.epoch)
+        for sampler in self.samplers.values():
+            if sampler is not None:
+                sampler.begin_epoch(self.model, self.progress.epoch)
         loss, count = 0.0, 0
         for step, index in enumerate(shuffled(len(rows), self.config.batch, self.streams["order"])):
             step_loss, step_count = self._step(rows, index, optimizer, step)
@@ -125,25 +136,26 @@ class Trainer:
         self, rows: TrainingRows, index: Tensor, optimizer: torch.optim.Optimizer, step: int
     ) -> tuple[float, int]:
         """One batch, shared out among the processes; its summed loss and number of queries over all of them."""
-        mine = index[distributed.rank() :: distributed.world()].to(self.device)
-        batch = rows.batch(mine) if len(mine) else None
-        queries = distributed.total(torch.tensor(0 if batch is None else len(batch)))
-        total = torch.zeros((), device=self.device)
-        optimizer.zero_grad(set_to_none=True)
-        if batch is not None and len(batch):
-            with (
-                self.streams.ambient("model"),
-                torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast),
-            ):
-                loss_P = self.loss_of(self.model, batch, self.sampler, self.config, self.streams["negatives"])
-                extra = self.model.auxiliary(batch)
-            total = loss_P.sum()
-            objective = total / queries if extra is None else total / queries + extra / distributed.world()
-            if not torch.isfinite(objective):
-                raise TrainingError(self._describe(batch.user_P, step))
-            objective.backward()
+        mine = index[distributed.rank() :: distributed.world()]
+        weight = float(
+            len(mine) > 0
+        )  # a process without a row runs one at no weight: its streams keep step with the others
+        batch = rows.batch((mine if weight else index[:1]).to(self.device))
+        queries = distributed.total(torch.tensor(len(batch) * int(weight)))
+        self.model.zero_grad(set_to_none=True)
+        with (
+            self.streams.ambient("model"),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast),
+        ):
+            loss_P = self.loss_of(self.model, batch, self.samplers, self.config, self.streams["negatives"])
+            extra = self.model.auxiliary(batch)
+        total = weight * loss_P.sum()
+        objective = total / queries if extra is None else total / queries + weight * extra / distributed.world()
+        if not torch.isfinite(objective):
+            raise TrainingError(self._describe(batch.user_P, step))
+        objective.backward()
         self.tables.collect(self.model)
-        distributed.average_gradients(self.model)
+        distributed.sum_gradients(self.model)
         if self.config.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         optimizer.step()
@@ -169,6 +181,11 @@ class Trainer:
         due = last or time.monotonic() - self.saved_at >= self.config.checkpoint_seconds
         if self.folder is None or not self._together(due):
             return
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
+            raise TrainingError(
+                f"The weights are not finite numbers after phase {self.progress.phase}, epoch {self.progress.epoch}. Lower the "
+                "learning rate or the scale, or set clip; the last checkpoint is kept."
+            )
         streams = {
             f"{number}.{name}": state
             for name, mine in self.streams.state().items()
@@ -180,7 +197,12 @@ class Trainer:
                 "best": self.best,
                 "optimizer": optimizer_tensors(optimizer),
                 "streams": streams,
-                "sampler": self.sampler.state() if self.sampler is not None else {},
+                "sampler": {
+                    f"{domain}.{name}": tensor
+                    for domain, sampler in self.samplers.items()
+                    if sampler is not None
+                    for name, tensor in sampler.state().items()
+                },
             }
             numbers = {
                 "progress": dataclasses.asdict(self.progress),
@@ -200,9 +222,18 @@ class Trainer:
         self.model.load_state_dict(groups["model"])
         self.best = {name: value.to(self.device) for name, value in groups["best"].items()}
         load_optimizer(optimizer, groups["optimizer"], checkpoint.numbers["lr"])
+        trained_by = len({name.partition(".")[0] for name in groups["streams"]})
+        if trained_by != distributed.world():
+            raise InputError(
+                f"The checkpoint is of {trained_by} processes and now there are {distributed.world()}: an exact resume needs as "
+                "many."
+            )
         mine = f"{distributed.rank()}."
         self.streams.load_state(
             {name.removeprefix(mine): s for name, s in groups["streams"].items() if name.startswith(mine)}
         )
-        if self.sampler is not None:
-            self.sampler.load_state(groups["sampler"])
+        for domain, sampler in self.samplers.items():
+            if sampler is not None:
+                own = f"{domain}."
+                saved = groups["sampler"]
+                sampler.load_state({name.removeprefix(own): saved[name] for name in saved if name.startswith(own)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -13,10 +15,34 @@ from crossrec.train.settings import TrainConfig
 
 
 def loss_of(
-    model: Model, batch: Batch, sampler: Sampler | None, config: TrainConfig, generator: torch.Generator
+    model: Model, batch: Batch, samplers: Mapping[str, Sampler | None], config: TrainConfig, generator: torch.Generator
 ) -> Tensor:
-    """Losses of the batch's queries, (P,)."""
+    """Losses of the batch's queries, (P,): every query against the items of the domain that it asks for.
+
+    ``samplers``: one for every domain that the queries ask for (None where the loss draws no negatives).
+    """
     query_PD = model.queries(batch)
+    if len(samplers) == 1:
+        return _domain_loss(model, batch, query_PD, samplers[batch.domain], config, generator)
+    loss_P = query_PD.new_zeros(len(batch))
+    for domain, sampler in samplers.items():
+        block = model.block(domain)
+        chosen = ((batch.positive_P >= block.start) & (batch.positive_P < block.stop)).nonzero()[:, 0]
+        if len(chosen):
+            part = batch.asking(domain, chosen)
+            losses_C = _domain_loss(model, part, query_PD[chosen], sampler, config, generator)
+            loss_P = loss_P.index_copy(0, chosen, losses_C.to(loss_P.dtype))
+    return loss_P
+
+
+def _domain_loss(
+    model: Model,
+    batch: Batch,
+    query_PD: Tensor,
+    sampler: Sampler | None,
+    config: TrainConfig,
+    generator: torch.Generator,
+) -> Tensor:
     block = model.block(batch.domain)
     if config.loss == "softmax":
         logit_PV = query_PD @ model.item_block(batch.domain).T

@@ -28,7 +28,7 @@ class Progress:
         self.finished = self.since_best >= config.patience and self.epoch >= config.min_epochs
         return False
 
-    def is_due(self, config: TrainConfig, epochs: int) -> bool:
+    def is_due(self, config: TrainConfig) -> bool:
         """Whether this epoch is followed by a validation; the last one always is."""
         due = self.epoch >= config.first_eval and (self.epoch - config.first_eval) % config.eval_every == 0
-        return due or self.epoch == epochs
+        return due or self.epoch == config.epochs

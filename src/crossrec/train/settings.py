@@ -38,8 +38,8 @@ class TrainConfig:
     """Validation metric that chooses the epoch."""
     protocol: str = "full"
     """Validation protocol: ``full``, ``sampled:N`` or ``authors``."""
-    first: Literal["any", "domain"] = "any"
-    """Whether a user's first event in the domain may be predicted, from what precedes it in other domains."""
+    first: Literal["any", "domain", "all"] = "any"
+    """Which first event of a row is predicted: with an event of any kind before it, of its own domain, or none needed."""
     clip: float | None = None
     """Largest norm of the gradient; None: not clipped."""
     autocast: bool = False

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crossrec.config import from_settings
 from crossrec.data.dataset import Dataset
+from crossrec.data.splits.cold_users import ColdUsers
+from crossrec.data.splits.global_time import GlobalTime
 from crossrec.data.splits.leave_last_out import AuthorsLeaveLastOut, LeaveLastOut
 from crossrec.data.splits.parts import Events, Part, Rows, Split
+from crossrec.data.splits.ratio import Ratio
+from crossrec.data.splits.windows import Windows
 from crossrec.errors import InputError, nearest
 
-SPLITS: dict[str, type[Any]] = {split.name: split for split in (LeaveLastOut, AuthorsLeaveLastOut)}
+SPLITS: dict[str, type[Any]] = {
+    split.name: split for split in (LeaveLastOut, AuthorsLeaveLastOut, Windows, Ratio, GlobalTime, ColdUsers)
+}
 """Every split by the name that the command line and ``run.json`` use."""
 
 
@@ -22,11 +29,28 @@ def find(name: str) -> type[Any]:
 
 
 def apply(spec: Mapping[str, Any], data: Dataset) -> Split:
-    """The split that ``spec`` (its name and settings, as in ``run.json``) makes of the data."""
+    """The split that ``spec`` (its name and settings, as in ``run.json``) makes of the data.
+
+    Raises InputError for an unknown name or setting.
+    """
     settings = dict(spec)
     name = settings.pop("split")
-    split: Split = find(name)(**settings).apply(data)
+    split: Split = from_settings(find(name), settings).apply(data)
     return split
 
 
-__all__ = ["SPLITS", "AuthorsLeaveLastOut", "Events", "LeaveLastOut", "Part", "Rows", "Split", "apply", "find"]
+__all__ = [
+    "SPLITS",
+    "AuthorsLeaveLastOut",
+    "ColdUsers",
+    "Events",
+    "GlobalTime",
+    "LeaveLastOut",
+    "Part",
+    "Ratio",
+    "Rows",
+    "Split",
+    "Windows",
+    "apply",
+    "find",
+]

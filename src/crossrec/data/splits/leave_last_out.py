@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from crossrec.data.dataset import Dataset
-from crossrec.data.splits.parts import Events, Part, Rows, Split, order_ties
+from crossrec.data.splits.parts import Events, Part, Rows, Split, everything, order_ties
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import DataError
 
@@ -44,7 +44,7 @@ class LeaveLastOut:
         train_stop_U = np.array(stop_U)
         train_stop_U[held] = valid_U[held]
         users = np.flatnonzero(train_stop_U > start_U)
-        known = Rows(held, start_U[held], stop_U[held])
+        known = everything(data, held)
         parts = [
             Part(name, self.target, events, data, held, start_U[held], at_U[held], at_U[held], known)
             for name, at_U in (("valid", valid_U), ("test", test_U))

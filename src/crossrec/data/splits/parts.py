@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossrec.data.dataset import UNKNOWN_TIME, Dataset
+from crossrec.data.ragged import stretches
 from crossrec.data.vocabulary import Catalogue, Ints
 from crossrec.errors import DataError
 
@@ -31,6 +32,12 @@ class Events:
         """Number of the domain of every event."""
         return self.catalogue.domain_of(self.item_E).astype(np.int8)
 
+    def take(self, order: Ints) -> Events:
+        """The same events in another order."""
+        time_E = None if self.time_E is None else np.asarray(self.time_E)[order]
+        rating_E = None if self.rating_E is None else self.rating_E[order]
+        return Events(self.catalogue, self.item_E[order], time_E, rating_E)
+
     def positions(self, domain: str) -> Ints:
         """Indices of a domain's events, ascending."""
         return np.flatnonzero(self.domain_E == self.catalogue.domains.index(domain))
@@ -40,10 +47,20 @@ class Events:
         inside = self.domain_E == self.catalogue.domains.index(domain)
         return np.concatenate([[0], np.cumsum(inside, dtype=np.int64)])
 
+    def within(self, rows: Rows, domain: str) -> tuple[Ints, Ints]:
+        """The domain's events that stand in rows: number of the row and place of the event, row by row, shapes (Q,)."""
+        at_D = self.positions(domain)
+        low_N, high_N = np.searchsorted(at_D, rows.start_N), np.searchsorted(at_D, rows.stop_N)
+        row_Q, place_Q = stretches(low_N, high_N - low_N)
+        return row_Q, at_D[place_Q]
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """N training rows: row n is the events [start, stop) of one user. Shapes (N,)."""
+    """N stretches of the events: row n is the events [start, stop) of one user. Shapes (N,).
+
+    The training rows of a split are sorted by their start and share no event.
+    """
 
     user_N: Ints
     start_N: Ints
@@ -52,10 +69,20 @@ class Rows:
     def __len__(self) -> int:
         return len(self.user_N)
 
+    def take(self, index: npt.ArrayLike) -> Rows:
+        """The rows at these places (numbers, or truth values of shape (N,))."""
+        i = np.asarray(index)
+        return Rows(self.user_N[i], self.start_N[i], self.stop_N[i])
+
+
+def everything(data: Dataset, user_N: Ints) -> Rows:
+    """All that these users have: one row each."""
+    return Rows(user_N, data.offset_U1[user_N], data.offset_U1[user_N + 1])
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """N held-out events: the event ``at`` is asked for, given the events [start, stop) of the same user."""
+    """N instances: the held-out event ``at`` is asked for, given the events [start, stop) of the same user."""
 
     name: str
     target: str
@@ -86,10 +113,8 @@ class Part:
     def take(self, index: npt.ArrayLike) -> Part:
         """The instances at these places."""
         i = np.asarray(index, dtype=np.int64)
-        seen = Rows(self.seen.user_N[i], self.seen.start_N[i], self.seen.stop_N[i])
-        return replace(
-            self, user_N=self.user_N[i], start_N=self.start_N[i], stop_N=self.stop_N[i], at_N=self.at_N[i], seen=seen
-        )
+        user, start, stop, at = self.user_N[i], self.start_N[i], self.stop_N[i], self.at_N[i]
+        return replace(self, user_N=user, start_N=start, stop_N=stop, at_N=at, seen=self.seen.take(i))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,19 +150,27 @@ def order_ties(data: Dataset, target: str, ties: str) -> Events:
     in the order" means strictly earlier for every other domain, and a tie never leaks. ``order``: as published.
     Events without a known time keep their place.
     """
+    if ties not in ("strict", "order"):
+        raise DataError(f"ties must be 'strict' or 'order', not {ties!r}.")
     events = Events(data.catalogue, data.item_E, data.time_E, data.rating_E)
     if ties == "order" or data.time_E is None:
         return events
-    if ties != "strict":
-        raise DataError(f"ties must be 'strict' or 'order', not {ties!r}.")
-    time_E = data.time_E
-    fresh_E = np.empty(len(time_E), dtype=bool)
-    fresh_E[:1] = True
-    fresh_E[1:] = (time_E[1:] != time_E[:-1]) | (time_E[1:] == UNKNOWN_TIME)
-    starts = data.offset_U1[:-1]
-    fresh_E[starts[starts < len(time_E)]] = True
-    group_E = np.cumsum(fresh_E)
     is_target_E = events.domain_E == data.domains.index(target)
-    order = np.argsort(2 * group_E - is_target_E, kind="stable")
-    rating_E = None if data.rating_E is None else data.rating_E[order]
-    return Events(data.catalogue, data.item_E[order], time_E, rating_E)
+    return events.take(np.argsort(2 * np.cumsum(_changes(data)) - is_target_E, kind="stable"))
+
+
+def tie_starts(data: Dataset) -> Ints:
+    """For every event the place of the user's first event of the same time: (E,). What lies before is strictly earlier."""
+    changes_E = _changes(data)
+    return np.maximum.accumulate(np.where(changes_E, np.arange(len(changes_E)), 0))
+
+
+def _changes(data: Dataset) -> npt.NDArray[np.bool_]:
+    """Where a new user or a new time begins: (E,). Every event without a known time is a time of its own."""
+    assert data.time_E is not None
+    time_E = np.asarray(data.time_E)
+    changes_E = np.ones(len(time_E), dtype=bool)
+    changes_E[1:] = (time_E[1:] != time_E[:-1]) | (time_E[1:] == UNKNOWN_TIME)
+    starts = data.offset_U1[:-1]
+    changes_E[starts[starts < len(time_E)]] = True
+    return changes_E

@@ -1,0 +1,71 @@
+"""Training as it is watched: a bar on a terminal, a line per epoch elsewhere; both on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from crossrec.cli.terminal import note, speaks
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+class Watch:
+    """Takes the records of an epoch each, and shows them; remembers the best validation."""
+
+    def __init__(self, epochs: int, metric: str) -> None:
+        self.epochs, self.metric = epochs, metric
+        self.records = 0
+        self.validation: dict[str, Any] = {}
+        self.began = time.monotonic()
+        self.phase = ""
+        self.bar = _bar() if sys.stderr.isatty() and speaks() else None
+
+    def __enter__(self) -> Self:
+        if self.bar is not None:
+            self.bar.start()
+            self.task = self.bar.add_task("begins", total=self.epochs, said="")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, visible=self.records > 0)
+            self.bar.stop()
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        """Show one epoch."""
+        self.records += 1
+        valid = record.get("valid")
+        if valid is not None and valid["best_epoch"] == record["epoch"]:
+            self.validation = valid
+        if self.bar is not None:
+            if record["phase"] != self.phase:
+                self.bar.reset(self.task, description=record["phase"])
+                self.phase = record["phase"]
+            self.bar.update(self.task, completed=record["epoch"], said=self._said(record))
+        else:
+            note(f"{record['phase']} epoch {record['epoch']}/{self.epochs}  {self._said(record)}")
+
+    def _said(self, record: dict[str, Any]) -> str:
+        parts = [f"loss {record['loss']:.4f}"]
+        if "valid" in record and self.metric in record["valid"]:
+            parts.append(f"{self.metric} {record['valid'][self.metric]:.4f}")
+            if self.validation:
+                parts.append(f"best {self.validation[self.metric]:.4f} @{self.validation['best_epoch']}")
+        return "  ".join([*parts, f"{record['seconds']:.1f} s"])
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=10),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}"),
+        console=Console(stderr=True),
+    )

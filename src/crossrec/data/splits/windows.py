@@ -1,0 +1,167 @@
+"""Sequences cut by period (DDGHM): windows of so many days, each a sequence of its own. W windows, U users, E events."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from crossrec.data.dataset import Dataset
+from crossrec.data.splits.checks import check_choice, known_times
+from crossrec.data.splits.leaks import leak_report
+from crossrec.data.splits.parts import Events, Part, Rows, Split, everything, order_ties
+from crossrec.data.vocabulary import Ints
+from crossrec.errors import DataError
+
+DAY = 86_400
+TRAIN, VALID, TEST = 0, 1, 2
+PAPER_SHARES = 0.75, 0.15
+"""Windows that train and that validate (DDGHM, 4.1); the rest tests."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of a period, tumbling: each starts at the user's first event that no window holds yet.
+
+    A held-out window asks for its last event of the target domain, given all its events before that (the ``prefix``
+    protocol). Candidates exclude what the user has anywhere. Source: specs of DDGHM, section 2.
+    """
+
+    name: ClassVar[str] = "windows"
+    target: str
+    """The domain whose items are asked for."""
+    days: float = 730.0
+    """Length of the period (DDGHM: 730 for Food & Kitchen, 90 for Movie & Book)."""
+    min_per_domain: int = 5
+    """A window with fewer events in any of the domains is dropped (DDGHM: 5)."""
+    assign: Literal["user_temporal", "paper"] = "user_temporal"
+    """``user_temporal``: a user's last window tests, the one before validates, earlier ones train; of two windows the
+    first trains, a single one trains. ``paper``: windows are shuffled, 75 / 15 / 10 %; a user's later windows may train."""
+    ties: Literal["strict", "order"] = "strict"
+    """``strict``: source events of the held-out event's own time are not known yet. ``order``: the published order holds."""
+    seed: int = 0
+    """Shuffles the windows under ``paper``; unused otherwise."""
+
+    def __post_init__(self) -> None:
+        check_choice("assign", self.assign, ("user_temporal", "paper"))
+        if not self.days > 0:
+            raise DataError(f"days={self.days!r} is no period: give a number above 0.")
+        if self.min_per_domain < 2:
+            raise DataError(
+                f"min_per_domain={self.min_per_domain!r}: a window needs 2 events, one known and one asked for."
+            )
+
+    def apply(self, data: Dataset) -> Split:
+        """Split the data. Raises DataError where times are not known, or no window is left to validate or to test."""
+        data.catalogue.block(self.target)
+        time_E = known_times(data, self.name)
+        events = order_ties(data, self.target, self.ties)
+        cut = tumbling(data.offset_U1, time_E, round(self.days * DAY))
+        count_WD = [
+            events.count_before(name)[cut.stop_N] - events.count_before(name)[cut.start_N] for name in data.domains
+        ]
+        kept_W = np.all([count_W >= self.min_per_domain for count_W in count_WD], axis=0)
+        windows = cut.take(kept_W)
+        part_W = _by_time(windows.user_N) if self.assign == "user_temporal" else _shuffled(len(windows), self.seed)
+        for part, name in ((TEST, "test"), (VALID, "validate")):
+            if not (part_W == part).any():
+                raise DataError(
+                    f"No window is left to {name}: {len(windows)} of {len(cut)} windows of {self.days:g} days have "
+                    f"{self.min_per_domain} events in every domain, of {len(np.unique(windows.user_N))} users. "
+                    "Take other days or a smaller min_per_domain."
+                )
+        at_T = events.positions(self.target)
+        at_W = at_T[np.searchsorted(at_T, windows.stop_N) - 1]
+        leak = _LEAK if self.assign == "paper" else None
+        parts = [
+            self._part(name, part_W == part, windows, at_W, events, data, leak)
+            for name, part in (("valid", VALID), ("test", TEST))
+        ]
+        train = windows.take(part_W == TRAIN)
+        report = _report(data, events, cut, windows, part_W)
+        report["leaks"] = leak_report(events, windows, at_W, part_W == TRAIN, part_W != TRAIN)
+        spec = {"split": self.name, **asdict(self)}
+        return Split(data, self.target, events, train, parts[0], parts[1], spec, leak, report)
+
+    def _part(
+        self, name: str, held_W: Any, windows: Rows, at_W: Ints, events: Events, data: Dataset, leak: str | None
+    ) -> Part:
+        held, at = windows.take(held_W), at_W[held_W]
+        known = everything(data, held.user_N)
+        return Part(name, self.target, events, data, held.user_N, held.start_N, at, at, known, leak)
+
+
+_LEAK = (
+    "Windows were shuffled as in the paper: a user's later windows may have trained the model (see the leak report)."
+)
+
+
+def tumbling(offset_U1: Ints, time_E: Ints, seconds: int) -> Rows:
+    """Windows sorted by start: from the first event that no window holds, all events less than ``seconds`` later."""
+    if not len(time_E):
+        return Rows(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
+    low, high = int(time_E.min()), int(time_E.max())
+    reach = min(seconds, high - low + 1)
+    user_E = np.repeat(np.arange(len(offset_U1) - 1), np.diff(offset_U1))
+    key_E = user_E * (high - low + 1 + reach) + (time_E - low)
+    start = offset_U1[:-1][np.diff(offset_U1) > 0]
+    starts, stops = [], []
+    while len(start):
+        stop = np.searchsorted(key_E, key_E[start] + reach)
+        starts.append(start)
+        stops.append(stop)
+        start = stop[stop < offset_U1[user_E[start] + 1]]
+    order = np.argsort(np.concatenate(starts))
+    start_W, stop_W = np.concatenate(starts)[order], np.concatenate(stops)[order]
+    return Rows(user_E[start_W], start_W, stop_W)
+
+
+def _by_time(user_W: Ints) -> npt.NDArray[np.int8]:
+    """Part of every window: per user the last tests, the one before validates, where one is left to train."""
+    first, count = np.unique(user_W, return_index=True, return_counts=True)[1:]
+    after_W = np.repeat(first + count, count) - 1 - np.arange(len(user_W))
+    count_W = np.repeat(count, count)
+    part_W = np.full(len(user_W), TRAIN, dtype=np.int8)
+    part_W[(after_W == 0) & (count_W >= 2)] = TEST
+    part_W[(after_W == 1) & (count_W >= 3)] = VALID
+    return part_W
+
+
+def _shuffled(count: int, seed: int) -> npt.NDArray[np.int8]:
+    """Part of every window by a shuffle: 75 % rounded down train, 15 % validate, the rest test."""
+    num_train, num_valid = int(PAPER_SHARES[0] * count), round(PAPER_SHARES[1] * count)
+    part_W = np.full(count, TEST, dtype=np.int8)
+    order = np.random.default_rng(seed).permutation(count)
+    part_W[order[:num_train]] = TRAIN
+    part_W[order[num_train : num_train + num_valid]] = VALID
+    return part_W
+
+
+def _report(data: Dataset, events: Events, cut: Rows, windows: Rows, part_W: npt.NDArray[np.int8]) -> dict[str, Any]:
+    inside, trained = _item_mask(events, windows), _item_mask(events, windows.take(part_W == TRAIN))
+    blocks = {name: data.catalogue.block(name) for name in data.domains}
+    lengths = windows.stop_N - windows.start_N
+    return {
+        "users": data.num_users,
+        "users_outside": data.num_users - len(np.unique(windows.user_N)),
+        "windows": len(windows),
+        "windows_dropped": len(cut) - len(windows),
+        "mean_length": float(lengths.mean()),
+        "items": {name: int(inside[b.start : b.stop].sum()) for name, b in blocks.items()},
+        "items_never_trained": {name: int((inside & ~trained)[b.start : b.stop].sum()) for name, b in blocks.items()},
+        "train": int((part_W == TRAIN).sum()),
+        "valid": int((part_W == VALID).sum()),
+        "test": int((part_W == TEST).sum()),
+    }
+
+
+def _item_mask(events: Events, rows: Rows) -> npt.NDArray[np.bool_]:
+    """Whether an id occurs in the rows (disjoint): (ids,)."""
+    edge_E1 = np.zeros(len(events.item_E) + 1, dtype=np.int8)
+    edge_E1[rows.start_N] += 1
+    edge_E1[rows.stop_N] -= 1
+    mask = np.zeros(events.catalogue.num_ids, dtype=bool)
+    mask[events.item_E[np.cumsum(edge_E1)[:-1] > 0]] = True
+    return mask

@@ -1,0 +1,152 @@
+"""crossrec train."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import yaml
+
+from crossrec.runs import CONFIG, INFO, METRICS
+
+MODEL = ("--target", "toys", "--model", "sasrec")
+TINY = ("--set", "dim=8", "--set", "epochs=2", "--set", "blocks=1", "--set", "negatives=16")
+
+
+def test_settings_go_where_they_belong(crossrec, prepared, tmp_path):
+    words = ("--set", "model.domains=merged", "--set", "lr=1e-2", "--set", "sampler.shared=false")
+    split = ("--set", "split.min_history=2", "--source", "games", "--seed", "5")
+    told = crossrec("train", prepared, *MODEL, *TINY, *words, *split, "--out", tmp_path / "run", "--json").json()
+    recipe = json.loads((tmp_path / "run" / CONFIG).read_text())
+    assert recipe["settings"]["domains"] == "merged"
+    assert recipe["settings"]["dim"] == 8
+    assert recipe["train"]["lr"] == 0.01
+    assert recipe["train"]["epochs"] == 2
+    assert recipe["sampler"] == {"name": "uniform", "shared": False}
+    assert recipe["split"]["min_history"] == 2
+    assert (recipe["seed"], recipe["sources"]) == (5, ["games"])
+    assert told["epochs"] == 2
+    assert 0 <= told["validation"]["ndcg@10"] <= 1
+
+
+def test_a_line_per_epoch_on_standard_error(crossrec, prepared, tmp_path):
+    outcome = crossrec("train", prepared, *MODEL, *TINY, "--out", tmp_path / "run")
+    epochs = [line for line in outcome.err.splitlines() if line.startswith("train epoch")]
+    written = [json.loads(line) for line in (tmp_path / "run" / METRICS).read_text().splitlines()]
+    assert len(epochs) == len(written) == 2
+    assert f"loss {written[1]['loss']:.4f}" in epochs[1]
+    assert f"ndcg@10 {written[1]['valid']['ndcg@10']:.4f}" in epochs[1]
+    assert f"Next: crossrec evaluate {tmp_path / 'run'}" in outcome.out
+
+
+def test_the_preset_holds_under_a_named_sampler(crossrec, prepared):
+    told = crossrec("train", prepared, *MODEL, "--sampler", "uniform", "--print-config", "--json").json()
+    assert told["settings"]["sampler"]["shared"]["value"] is True
+    told = crossrec("train", prepared, *MODEL, "--preset", "authors", "--print-config", "--json").json()
+    assert told["settings"]["sampler"]["shared"]["value"] is False
+    assert told["settings"]["train"]["loss"]["value"] == "bce"
+
+
+def test_print_config_is_yaml_with_docstrings_and_trains_nothing(crossrec, prepared, tmp_path):
+    out = tmp_path / "run"
+    outcome = crossrec("train", prepared, *MODEL, "--set", "dim=12", "--print-config", "--out", out)
+    config = yaml.safe_load(outcome.out)
+    assert config["settings"]["model"]["dim"] == 12
+    assert config["settings"]["train"]["betas"] == [0.9, 0.98]
+    assert config["sources"] == ["games"]
+    assert "# Learning rate of Adam." in outcome.out
+    assert not out.exists()
+
+
+def test_resume_goes_on_and_other_settings_are_refused(crossrec, prepared, tmp_path):
+    out = tmp_path / "run"
+    crossrec("train", prepared, *MODEL, *TINY, "--out", out)
+    again = crossrec("train", prepared, *MODEL, *TINY, "--out", out)
+    assert again.code == 2
+    assert "is not empty" in again.err
+    assert crossrec("train", prepared, *MODEL, *TINY, "--out", out, "--resume").code == 0
+    other = crossrec("train", prepared, *MODEL, *TINY, "--set", "lr=1", "--out", out, "--resume")
+    assert other.code == 2
+    assert "other settings (train)" in other.err
+
+
+def test_authors_split_says_its_leak(crossrec, leaky):
+    info = json.loads((leaky / INFO).read_text())
+    assert "chosen on the test events" in info["leak"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--target", "toyz", "--model", "sasrec"], "Did you mean 'toys'?"),
+        (["--target", "toys", "--model", "sasrek"], "Did you mean 'sasrec'?"),
+        ([*MODEL, "--source", "gamez"], "Did you mean 'games'?"),
+        ([*MODEL, "--source", "toys"], "cannot be a source as well"),
+        ([*MODEL, "--sampler", "unifrom"], "Did you mean 'uniform'?"),
+        ([*MODEL, "--preset", "author"], "Did you mean 'authors'?"),
+        ([*MODEL, "--split", "leave-last"], "Did you mean 'leave-last-out'?"),
+        ([*MODEL, "--set", "epoch=3"], "There is no setting 'epoch'. Did you mean 'epochs'?"),
+        ([*MODEL, "--set", "model.dimm=3"], "Did you mean 'model.dim'?"),
+        ([*MODEL, "--set", "dim=wide"], "must be int, not 'wide'"),
+        ([*MODEL, "--set", "dim"], "KEY=VALUE"),
+        ([*MODEL, "--set", "loss=softmax", "--set", "shared=true"], "draws no negatives"),
+        ([*MODEL, "--device", "gpu"], "The device 'gpu' cannot be used here"),
+    ],
+)
+def test_bad_input_names_the_nearest(crossrec, prepared, tmp_path, words, said):
+    outcome = crossrec("train", prepared, *words, "--out", tmp_path / "run")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert said in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_logs_are_not_a_prepared_folder(crossrec, logs, tmp_path):
+    outcome = crossrec("train", logs, *MODEL, "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert "crossrec prepare" in outcome.err
+
+
+def test_out_is_needed_unless_the_config_is_printed(crossrec, prepared):
+    outcome = crossrec("train", prepared, *MODEL)
+    assert outcome.code == 2
+    assert "--out is missing" in outcome.err
+
+
+def test_a_loss_that_is_no_number_exits_with_1(crossrec, prepared, tmp_path):
+    outcome = crossrec(
+        "train", prepared, *MODEL, *TINY, "--set", "scale=1e38", "--set", "similarity=dot", "--out", tmp_path / "r"
+    )
+    assert outcome.code == 1
+    assert outcome.err.splitlines()[-1].startswith("Error: The loss is not a finite number")
+    assert "Traceback" not in outcome.err
+
+
+def test_tensorboard_gets_every_epoch(crossrec, prepared, tmp_path, monkeypatch):
+    written: list[tuple[str, int]] = []
+
+    class Writer:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            assert Path(folder) == tmp_path / "run" / "tensorboard"
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, step))
+
+        def flush(self) -> None:
+            pass
+
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer  # type: ignore[attr-defined]  # a stand-in for the extra
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    assert crossrec("train", prepared, *MODEL, *TINY, "--out", tmp_path / "run", "--tensorboard").code == 0
+    assert ("train/loss", 1) in written
+    assert ("train/valid/ndcg@10", 2) in written
+
+
+def test_tensorboard_that_is_not_installed(crossrec, prepared, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    outcome = crossrec("train", prepared, *MODEL, *TINY, "--out", tmp_path / "run", "--tensorboard")
+    assert outcome.code == 2
+    assert "pip install 'crossrec[tensorboard]'" in outcome.err
