@@ -43,6 +43,12 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     return value
 
 
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The records of ``metrics.jsonl``, one per epoch of every phase; none for a model that only counts."""
+    path = folder / METRICS
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
 def provenance(command: str | None) -> dict[str, Any]:
     """What a figure needs beside it: command, commit, versions and machine."""
     names = ("crossrec", "torch", "numpy", "pyarrow")

@@ -66,14 +66,14 @@ def prepared(logs: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def run(prepared: Path) -> Path:
-    """A trained run that nobody changes."""
-    return _trained(prepared, "merged", "--set", "domains=merged", "--seed", "1")
+    """A trained run of the target's histories alone; nobody changes it."""
+    return _trained(prepared, "single", "--seed", "1")
 
 
 @pytest.fixture(scope="session")
-def single(prepared: Path) -> Path:
-    """Another one: the target's histories alone."""
-    return _trained(prepared, "single", "--seed", "1")
+def merged(prepared: Path) -> Path:
+    """Another one, of both domains' histories: trained in several phases, and recommends in both."""
+    return _trained(prepared, "merged", "--set", "domains=merged", "--seed", "1")
 
 
 @pytest.fixture(scope="session")

@@ -99,20 +99,20 @@ def test_another_split_than_the_run_was_trained_under_is_refused(crossrec, copy)
     assert "is not the one that the run was trained under" in outcome.err
 
 
-def test_compare_evaluates_what_is_missing(crossrec, copy, single):
-    outcome = crossrec("compare", copy, single, "--json")
+def test_compare_evaluates_what_is_missing(crossrec, copy, merged):
+    outcome = crossrec("compare", copy, merged, "--json")
     assert f"Evaluating {copy} under the protocol full" in outcome.err
     told = outcome.json()
-    means = [crossrec("evaluate", run, "--json").json()["protocols"]["full"]["ndcg@10"] for run in (copy, single)]
+    means = [crossrec("evaluate", run, "--json").json()["protocols"]["full"]["ndcg@10"] for run in (copy, merged)]
     assert [mean["value"] for mean in told["means"]] == pytest.approx(means)
     assert told["pairs"][0]["difference"]["value"] == pytest.approx(means[1] - means[0])
-    assert "Evaluating" not in crossrec("compare", copy, single, "--json").err
+    assert "Evaluating" not in crossrec("compare", copy, merged, "--json").err
 
 
-def test_compare_for_people(crossrec, copy, single):
-    outcome = crossrec("compare", copy, single, "--metric", "mrr", "--baseline", single)
+def test_compare_for_people(crossrec, copy, merged):
+    outcome = crossrec("compare", copy, merged, "--metric", "mrr", "--baseline", merged)
     assert outcome.code == 0
-    assert "copy against single" in outcome.out
+    assert "copy against merged" in outcome.out
     tables = [line for line in outcome.out.splitlines() if not line.endswith(".")]
     assert max(map(len, tables)) <= 80
     assert "p, corrected" in outcome.out
@@ -122,8 +122,8 @@ def test_compare_for_people(crossrec, copy, single):
     ("words", "said"),
     [(["--metric", "ndgc@10"], "There is no metric"), (["--baseline", "nowhere"], "is none of the runs")],
 )
-def test_compare_names_the_mend(crossrec, copy, single, words, said):
-    outcome = crossrec("compare", copy, single, *words)
+def test_compare_names_the_mend(crossrec, copy, merged, words, said):
+    outcome = crossrec("compare", copy, merged, *words)
     assert outcome.code == 2
     assert said in outcome.err
 
@@ -132,11 +132,11 @@ def test_compare_needs_two_runs(crossrec, copy):
     assert crossrec("compare", copy).code == 2
 
 
-def test_report(crossrec, copy, single, tmp_path):
+def test_report(crossrec, copy, merged, tmp_path):
     out = tmp_path / "pages" / "report.html"
-    told = crossrec("report", copy, single, "--out", out, "--json").json()
+    told = crossrec("report", copy, merged, "--out", out, "--json").json()
     assert told["report"] == str(out)
     page = out.read_text()
     assert "ndcg@10 on toys" in page
-    assert "single" in page
-    assert crossrec("report", single, "--out", tmp_path / "one.html").code == 0
+    assert "merged" in page
+    assert crossrec("report", merged, "--out", tmp_path / "one.html").code == 0

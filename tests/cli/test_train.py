@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
 import types
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from crossrec.cli.progress import Watch
 from crossrec.runs import CONFIG, INFO, METRICS
 
 MODEL = ("--target", "toys", "--model", "sasrec")
@@ -17,11 +20,11 @@ TINY = ("--set", "dim=8", "--set", "epochs=2", "--set", "blocks=1", "--set", "ne
 
 
 def test_settings_go_where_they_belong(crossrec, prepared, tmp_path):
-    words = ("--set", "model.domains=merged", "--set", "lr=1e-2", "--set", "sampler.shared=false")
+    words = ("--set", "model.scale=7", "--set", "lr=1e-2", "--set", "sampler.shared=false")
     split = ("--set", "split.min_history=2", "--source", "games", "--seed", "5")
     told = crossrec("train", prepared, *MODEL, *TINY, *words, *split, "--out", tmp_path / "run", "--json").json()
     recipe = json.loads((tmp_path / "run" / CONFIG).read_text())
-    assert recipe["settings"]["domains"] == "merged"
+    assert recipe["settings"]["scale"] == 7
     assert recipe["settings"]["dim"] == 8
     assert recipe["train"]["lr"] == 0.01
     assert recipe["train"]["epochs"] == 2
@@ -40,6 +43,21 @@ def test_a_line_per_epoch_on_standard_error(crossrec, prepared, tmp_path):
     assert f"loss {written[1]['loss']:.4f}" in epochs[1]
     assert f"ndcg@10 {written[1]['valid']['ndcg@10']:.4f}" in epochs[1]
     assert f"Next: crossrec evaluate {tmp_path / 'run'}" in outcome.out
+
+
+def test_the_summary_of_several_phases(crossrec, prepared, tmp_path):
+    words = ("--set", "domains=merged", "--out", tmp_path / "run")
+    told = crossrec("train", prepared, *MODEL, *TINY, *words, "--json").json()
+    assert told["validation"] == best_of_last_phase(tmp_path / "run")
+    again = crossrec("train", prepared, *MODEL, *TINY, *words, "--resume", "--json").json()
+    assert (again["validation"], again["epochs"]) == (told["validation"], told["epochs"])
+
+
+def best_of_last_phase(run: Path) -> object:
+    """What the best epoch of the last phase validated with."""
+    records = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
+    last = [record["valid"] for record in records if record["phase"] == records[-1]["phase"]]
+    return max(last, key=lambda valid: (valid["ndcg@10"], valid["best_epoch"]))
 
 
 def test_the_preset_holds_under_a_named_sampler(crossrec, prepared):
@@ -128,7 +146,7 @@ def test_tensorboard_gets_every_epoch(crossrec, prepared, tmp_path, monkeypatch)
     written: list[tuple[str, int]] = []
 
     class Writer:
-        def __init__(self, folder: str, purge_step: int) -> None:
+        def __init__(self, folder: str) -> None:
             assert Path(folder) == tmp_path / "run" / "tensorboard"
 
         def add_scalar(self, name: str, value: float, step: int) -> None:
@@ -150,3 +168,33 @@ def test_tensorboard_that_is_not_installed(crossrec, prepared, tmp_path, monkeyp
     outcome = crossrec("train", prepared, *MODEL, *TINY, "--out", tmp_path / "run", "--tensorboard")
     assert outcome.code == 2
     assert "pip install 'crossrec[tensorboard]'" in outcome.err
+
+
+def test_an_interrupted_run_says_how_to_go_on(crossrec, prepared, tmp_path, monkeypatch):
+    from crossrec.train import fit as room
+
+    def interrupted(*given: object, **settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room, "fit", interrupted)
+    outcome = crossrec("train", prepared, *MODEL, *TINY, "--out", tmp_path / "run")
+    assert (outcome.code, outcome.out) == (130, "")
+    assert "--resume" in outcome.err
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    valid, worse = {"ndcg@10": 0.25, "best_epoch": 1}, {"ndcg@10": 0.2, "best_epoch": 1}
+    with Watch("ndcg@10") as watch:
+        watch({"phase": "train", "epoch": 1, "epochs": 3, "loss": 2.5, "seconds": 0.1, "valid": valid})
+        watch({"phase": "train", "epoch": 2, "epochs": 3, "loss": 2.0, "seconds": 0.1, "valid": worse})
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n")
+    assert "2/3 loss 2.0000  ndcg@10 0.2000  best 0.2500 @1  0.1 s" in shown
+    assert watch.validation == valid

@@ -10,6 +10,9 @@ import typer
 from crossrec.cli import options
 from crossrec.cli.terminal import emit, note, say, shown, table
 
+PAIRS, DOMAINS = 21, 7
+"""Pairs of domains, and domains under every filter, that are still printed one by one."""
+
 
 def describe(
     folder: options.Logs,
@@ -73,10 +76,15 @@ def _domains(domains: Mapping[str, Any], held_out: Mapping[str, Any]) -> str:
 
 
 def _overlap(overlap: Mapping[str, Any], domains: int) -> str:
-    lines = []
-    for pair in overlap["pairs"]:
+    lines: list[list[Any]] = []
+    pairs = (
+        sorted(overlap["pairs"], key=lambda pair: -pair["users"]) if len(overlap["pairs"]) > PAIRS else overlap["pairs"]
+    )
+    for pair in pairs[:PAIRS]:
         shares = ", ".join(f"{_share(share)} of {name}" for name, share in pair["share"].items())
         lines.append([" + ".join(pair["domains"]), pair["users"], shares])
+    if len(pairs) > PAIRS:
+        lines.append([f"{len(pairs) - PAIRS} more pairs", "", f"fewer than {lines[-1][1]:,} each (--json has all)"])
     if domains > 2:
         lines.append(["every domain", overlap["every"], ""])
         lines.append(["several domains", overlap["several"], ""])
@@ -85,8 +93,15 @@ def _overlap(overlap: Mapping[str, Any], domains: int) -> str:
 
 
 def _dropped(filters: list[dict[str, Any]]) -> Iterator[list[Any]]:
-    """A line per filter and domain."""
+    """A line per filter and domain; of many domains, one per filter."""
     for entry in filters:
+        if len(entry["dropped"]) > DOMAINS:
+            drops = [
+                sum(count[what] for count in entry["dropped"].values()) for what in ("users", "items", "interactions")
+            ]
+            left = sum(count["interactions"] for count in entry["left"].values())
+            yield [entry["name"], "all", *drops, left]
+            continue
         for domain, count in entry["dropped"].items():
             left = entry["left"][domain]["interactions"]
             yield [entry["name"], domain, count["users"], count["items"], count["interactions"], left]

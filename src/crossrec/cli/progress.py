@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,18 +15,16 @@ if TYPE_CHECKING:
 class Watch:
     """Takes the records of an epoch each, and shows them; remembers the best validation."""
 
-    def __init__(self, epochs: int, metric: str) -> None:
-        self.epochs, self.metric = epochs, metric
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
         self.records = 0
         self.validation: dict[str, Any] = {}
-        self.began = time.monotonic()
-        self.phase = ""
         self.bar = _bar() if sys.stderr.isatty() and speaks() else None
 
     def __enter__(self) -> Self:
         if self.bar is not None:
             self.bar.start()
-            self.task = self.bar.add_task("begins", total=self.epochs, said="")
+            self.task = self.bar.add_task("begins", total=None, said="")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -42,20 +39,19 @@ class Watch:
         if valid is not None and valid["best_epoch"] == record["epoch"]:
             self.validation = valid
         if self.bar is not None:
-            if record["phase"] != self.phase:
-                self.bar.reset(self.task, description=record["phase"])
-                self.phase = record["phase"]
-            self.bar.update(self.task, completed=record["epoch"], said=self._said(record))
+            at = {"description": record["phase"], "completed": record["epoch"], "total": record["epochs"]}
+            self.bar.update(self.task, said=self._said(record), **at)
         else:
-            note(f"{record['phase']} epoch {record['epoch']}/{self.epochs}  {self._said(record)}")
+            note(f"{record['phase']} epoch {record['epoch']}/{record['epochs']}  {self._said(record)}")
 
     def _said(self, record: dict[str, Any]) -> str:
-        parts = [f"loss {record['loss']:.4f}"]
+        formats = {"choice": "choice {:.4g}", "loss": "loss {:.4f}"}
+        parts = [text.format(record[key]) for key, text in formats.items() if key in record]
         if "valid" in record and self.metric in record["valid"]:
             parts.append(f"{self.metric} {record['valid'][self.metric]:.4f}")
             if self.validation:
                 parts.append(f"best {self.validation[self.metric]:.4f} @{self.validation['best_epoch']}")
-        return "  ".join([*parts, f"{record['seconds']:.1f} s"])
+        return "  ".join([*parts, *([f"{record['seconds']:.1f} s"] if "seconds" in record else [])])
 
 
 def _bar() -> Progress:

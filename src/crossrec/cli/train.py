@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from crossrec.data.splits import Split
     from crossrec.models.base import Model
     from crossrec.samplers.base import Sampler
-    from crossrec.train.loop import Record
     from crossrec.train.settings import TrainConfig
 
 
@@ -96,8 +95,13 @@ def train(
         "resume": resume,
         "device": place,
     }
-    fitted |= {"model_settings": changed["model"], "sampler_settings": changed["sampler"], **trained}
-    summary = _fit(model, held, out, parts[1], fitted, out / "tensorboard" if tensorboard else None)
+    fitted |= {
+        "model_settings": changed["model"],
+        "sampler_settings": changed["sampler"],
+        "tensorboard": tensorboard,
+        **trained,
+    }
+    summary = _fit(model, held, out, parts[1], fitted)
     if json:
         emit(summary)
     else:
@@ -145,43 +149,41 @@ def _size(split: Split) -> str:
     return f"{len(split.train):,} rows to learn from, {len(split.valid):,} events to choose by, {len(split.test):,} to test"
 
 
-def _fit(
-    model: str, split: Split, out: Path, config: TrainConfig, fitted: dict[str, Any], board: Path | None
-) -> dict[str, Any]:
+def _fit(model: str, split: Split, out: Path, config: TrainConfig, fitted: dict[str, Any]) -> dict[str, Any]:
     """Train, watched; what is worth saying of it."""
     from crossrec.train.fit import fit
 
-    watch = Watch(config.epochs, config.metric)
-    logs: list[Callable[[Record], None]] = [watch]
-    if board is not None:
-        from crossrec.train.tensorboard import Board
-
-        logs.append(Board(board))
-
-    def log(record: Record) -> None:
-        for each in logs:
-            each(record)
-
     command = shlex.join(["crossrec", *sys.argv[1:]])
-    with watch:
+    with Watch(config.metric) as watch:
         try:
-            recommender = fit(model, split, out=out, command=command, log=log, **fitted)
+            recommender = fit(model, split, out=out, command=command, log=watch, **fitted)
         except KeyboardInterrupt:
             note(f"Interrupted. The same command with --resume goes on from the last checkpoint in {out}.")
             raise
-    kept = ("best_epoch", "epochs", "wall_seconds", "cpu_seconds", "parameters", "data_hash", "split_hash", "leak")
-    facts = {key: recommender.info[key] for key in kept if key in recommender.info}
+    kept = ("wall_seconds", "cpu_seconds", "parameters", "data_hash", "split_hash", "leak")
+    facts = {key: recommender.info[key] for key in kept} | _learnt(out, recommender.info)
     named = {key: recommender.recipe[key] for key in ("model", "target", "sources", "preset", "seed")}
-    return {"run": str(out), **named, **facts, "metric": config.metric, "validation": watch.validation}
+    return {"run": str(out), **named, **facts, "metric": config.metric}
+
+
+def _learnt(run: Path, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Epochs trained in all phases, and what validation said of the weights that were kept."""
+    from crossrec.runs import read_metrics
+
+    records = read_metrics(run)
+    last = [record for record in records if record["phase"] == records[-1]["phase"]]
+    best = [record["valid"] for record in last if record["epoch"] == info.get("best_epoch") and "valid" in record]
+    epochs = sum("loss" in record for record in records)
+    return {"epochs": epochs, "best_epoch": info.get("best_epoch"), "validation": best[-1] if best else {}}
 
 
 def _print(summary: Mapping[str, Any]) -> None:
     best = summary["validation"].get(summary["metric"])
     say(
         f"Wrote {summary['run']}: {summary['model']} for {summary['target']}, {summary['parameters']:,} parameters"
-        + (f", {summary['epochs']} epochs" if "epochs" in summary else "")
+        + (f", {summary['epochs']} epochs" if summary["epochs"] else "")
         + f", {summary['wall_seconds']:.1f} s."
     )
     if best is not None:
-        say(f"Validation {summary['metric']} {best:.4f} at epoch {summary['best_epoch']}, whose weights were kept.")
+        say(f"Validation {summary['metric']} of the weights that were kept: {best:.4f}.")
     say(f"Next: crossrec evaluate {shlex.quote(summary['run'])}")

@@ -5,9 +5,10 @@ All domains know the same interests. A user has for every domain d, interest c a
     x_dc(t) = sqrt(1 - drift) * lasting_dc + sqrt(drift) * mood_dc(t)
 
 of standard normals. Between domains they are correlated by sin(pi / 2 * strength), which makes the strength their rank
-correlation (Kendall's tau; Kruskal 1958): at 1 the same in both, at 0 independent. The mood changes as the user's time goes by, in all domains alike. An event is of interest c with
-probability softmax(FOCUS * x)_c, unless it follows from the event before it in its domain. Hence, given the times of
-the events, domains of strength 0 are independent: one log tells nothing of the other.
+correlation (Kendall's tau; Kruskal 1958): at 1 the same in both, at 0 independent. The mood changes as the user's time
+goes by, in all domains alike. An event is of interest c with probability softmax(FOCUS * x)_c, unless it follows from
+the event before it in its domain. Hence, given the times of the events, domains of strength 0 are independent: one log
+tells nothing of the other.
 
 Shapes: U users, D domains, C interests, S spells of a user's time, V items of a domain, E events of a domain.
 """

@@ -38,6 +38,8 @@ class Phase:
     """Further domains whose next items are predicted as well."""
     modules: tuple[str, ...] = ("",)
     """Names of the sub-modules that learn; the empty name is the whole model."""
+    choices: tuple[float, ...] = ()
+    """Instead of training: values of which validation chooses the best (see :meth:`Model.choose`)."""
     train: Mapping[str, Any] = field(default_factory=dict)
     """Training settings that hold in this phase alone: ``{"lr": 5e-4, "epochs": 20}``."""
 
@@ -94,6 +96,10 @@ class Model(nn.Module):
 
     def begin(self, phase: Phase) -> None:
         """Called before a phase starts (and when it is resumed); from here on ``views`` and vectors may be the phase's."""
+
+    def choose(self, value: float) -> None:
+        """Take one of the values of a phase with choices; it must be part of the model's state."""
+        raise NotImplementedError
 
     def queries(self, batch: Batch) -> Tensor:
         """Query vectors q_PD: the score of an item is their dot product with its vector."""

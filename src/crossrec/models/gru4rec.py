@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import nn
+
 from crossrec.data.vocabulary import Catalogue
 from crossrec.models.encoder import Encoder, EncoderConfig
 from crossrec.models.published import PDREC_TRAINING
@@ -43,14 +45,21 @@ class GRU4Rec(Encoder):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {"sampler": {"name": "uniform", "shared": True}},
         "authors": {
-            "model": {"consume_padding": True, "dropout": 0.0, "similarity": "cosine", "scale": 5.0},
+            "model": {
+                "consume_padding": True,
+                "dropout": 0.0,
+                "similarity": "cosine",
+                "scale": 5.0,
+                "predict": "target",
+                "guard": "none",
+            },
             "train": PDREC_TRAINING,
             "sampler": {"name": "uniform", "shared": False},
         },
     }
 
-    def make(self, catalogue: Catalogue) -> None:
+    def parts(self, catalogue: Catalogue, domains: tuple[str, ...]) -> tuple[ItemTable, nn.Module]:
         config: GRU4RecConfig = self.config
         padding = "random" if config.consume_padding else "zero"
-        self.table = ItemTable(catalogue, self.reads, config.dim, padding=padding)
-        self.encoder = Recurrence(config.dim, config.dropout, config.max_len, padding=config.consume_padding)
+        table = ItemTable(catalogue, domains, config.dim, padding=padding)
+        return table, Recurrence(config.dim, config.dropout, config.max_len, padding=config.consume_padding)

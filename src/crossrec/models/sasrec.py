@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import nn
+
 from crossrec.data.vocabulary import Catalogue
 from crossrec.models.encoder import Encoder, EncoderConfig
 from crossrec.models.published import PDREC_TRAINING
@@ -29,12 +31,18 @@ class SASRec(Encoder):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {"sampler": {"name": "uniform", "shared": True}},
         "authors": {
-            "model": {"attend_padding": True, "similarity": "cosine", "scale": 5.0},
+            "model": {
+                "attend_padding": True,
+                "similarity": "cosine",
+                "scale": 5.0,
+                "dropout": 0.2,
+                "predict": "target",
+                "guard": "none",
+            },
             "train": PDREC_TRAINING,
             "sampler": {"name": "uniform", "shared": False},
         },
     }
 
-    def make(self, catalogue: Catalogue) -> None:
-        self.table = ItemTable(catalogue, self.reads, self.config.dim)
-        self.encoder = Transformer(self.config)
+    def parts(self, catalogue: Catalogue, domains: tuple[str, ...]) -> tuple[ItemTable, nn.Module]:
+        return ItemTable(catalogue, domains, self.config.dim), Transformer(self.config)

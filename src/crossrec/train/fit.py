@@ -22,6 +22,7 @@ from crossrec.train import distributed
 from crossrec.train.assemble import assemble, for_split
 from crossrec.train.checkpoint import Checkpoint
 from crossrec.train.loop import Record, Trainer
+from crossrec.train.tensorboard import Board
 
 
 def fit(
@@ -36,6 +37,7 @@ def fit(
     resume: bool = False,
     device: str | torch.device = "cpu",
     log: Callable[[Record], None] | None = None,
+    tensorboard: bool = False,
     command: str | None = None,
     model_settings: Mapping[str, Any] | None = None,
     sampler_settings: Mapping[str, Any] | None = None,
@@ -56,6 +58,7 @@ def fit(
         resume: go on from the checkpoint in ``out``, exactly; without one the run starts anew.
         device: where to train.
         log: called with one record per epoch.
+        tensorboard: write ``tensorboard/`` into ``out`` as well (an extra of the package).
         command: how the run was asked for, for its record.
         model_settings: settings of a model given by name or class, on top of the preset's.
         sampler_settings: likewise of the sampler.
@@ -65,6 +68,7 @@ def fit(
     Raises InputError for settings that do not exist or data that the model cannot use, TrainingError where the loss is
     not a number any more.
     """
+    distributed.start()
     settings = for_split(split.spec, settings)
     model, train, sampler = assemble(model, sampler, preset, settings, model_settings or {}, sampler_settings or {})
     catalogue = split.data.catalogue
@@ -85,15 +89,17 @@ def fit(
         "train": dataclasses.asdict(train),
         "sampler": None if sampler is None else {"name": sampler.name, **dataclasses.asdict(sampler.config)},
         "split": dict(split.spec),
+        "data_hash": split.data.hash,
     }
     folder = None if out is None else Path(out)
+    board = _board(folder) if tensorboard else None
     checkpoint = _open(folder, recipe, resume)
     began = time.perf_counter(), time.process_time()
     visible = dataclasses.replace(split, test=split.test.take([]))
     model.learn(visible)
     info: dict[str, Any] = {}
     if model.phases():
-        write = _writer(folder, checkpoint, log)
+        write = _writer(folder, checkpoint, [each for each in (board, log) if each is not None])
         trainer = Trainer(model, visible, sampler, train, streams, folder=folder, log=write)
         trainer.run(checkpoint)
         info = {"best_epoch": trainer.progress.best_epoch, "epochs": trainer.progress.epoch}
@@ -162,8 +168,14 @@ def _open(folder: Path | None, recipe: dict[str, Any], resume: bool) -> Checkpoi
     return Checkpoint.load(folder) if begun else None
 
 
+def _board(folder: Path | None) -> Board:
+    if folder is None:
+        raise InputError("tensorboard needs out: the run folder that it writes into.")
+    return Board(folder / "tensorboard")
+
+
 def _writer(
-    folder: Path | None, checkpoint: Checkpoint | None, log: Callable[[Record], None] | None
+    folder: Path | None, checkpoint: Checkpoint | None, logs: Sequence[Callable[[Record], None]]
 ) -> Callable[[Record], None]:
     """Writes every record to ``metrics.jsonl`` (cut back to the checkpoint) and hands it on."""
     path = None if folder is None or distributed.rank() else folder / METRICS
@@ -178,8 +190,9 @@ def _writer(
         if path is not None:
             with path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
-        if log is not None and not distributed.rank():
-            log(record)
+        if not distributed.rank():
+            for log in logs:
+                log(record)
 
     return write
 

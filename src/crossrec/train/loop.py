@@ -79,7 +79,10 @@ class Trainer:
                 continue
             if number > self.progress.phase:
                 self.progress = Progress(phase=number)
-            self._run_phase(phase, checkpoint)
+            if phase.choices:
+                self._choose(phase)
+            else:
+                self._run_phase(phase, checkpoint)
             checkpoint = None
 
     def _run_phase(self, phase: Phase, checkpoint: Checkpoint | None) -> None:
@@ -101,7 +104,7 @@ class Trainer:
         while progress.epoch < config.epochs and not progress.finished:
             began = time.perf_counter(), time.process_time()
             progress.epoch += 1
-            record: Record = {"phase": phase.name, "epoch": progress.epoch}
+            record: Record = {"phase": phase.name, "epoch": progress.epoch, "epochs": config.epochs}
             record["loss"] = self._epoch(rows, optimizer)
             optimizer.param_groups[0]["lr"] *= config.decay
             record["seconds"], record["cpu_seconds"] = time.perf_counter() - began[0], time.process_time() - began[1]
@@ -110,6 +113,22 @@ class Trainer:
             self.records += 1
             self.log(record)
             self._save(optimizer, last=progress.finished or progress.epoch == config.epochs)
+        self._take_best()
+
+    def _choose(self, phase: Phase) -> None:
+        """Try every value of a phase with choices; the model ends with the one that validates best."""
+        self.config = self.shared_config
+        self.model.begin(phase)
+        self.batcher = Batcher(self.split.events, self.model.views(), self.device)
+        for value in phase.choices:
+            self.progress.epoch += 1
+            self.model.choose(value)
+            self.records += 1
+            at = {"phase": phase.name, "epoch": self.progress.epoch, "epochs": len(phase.choices)}
+            self.log({**at, "choice": value, "valid": self._validate()})
+        self._take_best()
+
+    def _take_best(self) -> None:
         if self.best:
             self.model.load_state_dict(self.best)
             self.best = {}

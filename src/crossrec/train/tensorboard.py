@@ -9,9 +9,13 @@ from crossrec.errors import InputError
 
 
 class Board:
-    """Writes loss, seconds and validation metrics of every epoch to an event file; made at the first record."""
+    """Writes loss, seconds and validation metrics of every epoch to an event file; made at the first record.
+
+    An epoch that a resumed run computes again is written again, with the same values.
+    """
 
     def __init__(self, folder: Path) -> None:
+        """Raises InputError where TensorBoard is not installed."""
         try:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
         except ImportError as error:
@@ -22,8 +26,8 @@ class Board:
     def __call__(self, record: dict[str, Any]) -> None:
         """One epoch."""
         if self._writer is None:
-            self._writer = self._kind(str(self._folder), purge_step=record["epoch"])
-        figures = {key: record[key] for key in ("loss", "seconds")}
+            self._writer = self._kind(str(self._folder))
+        figures: dict[str, float] = {key: record[key] for key in ("loss", "seconds", "choice") if key in record}
         figures |= {f"valid/{key}": value for key, value in record.get("valid", {}).items()}
         for name, value in figures.items():
             self._writer.add_scalar(f"{record['phase']}/{name}", value, record["epoch"])

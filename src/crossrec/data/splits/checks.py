@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
+from crossrec.config import from_settings
 from crossrec.data.dataset import UNKNOWN_TIME, Dataset
 from crossrec.data.subset import user_of
 from crossrec.errors import DataError
+
+
+def recorded(split: Any) -> dict[str, Any]:
+    """Name and settings of a split as a run records them: equal settings have one spelling (730 is 730.0)."""
+    return {"split": split.name, **asdict(from_settings(type(split), asdict(split)))}
 
 
 def check_shares(valid: float, test: float) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from crossrec.data.dataset import Dataset
-from crossrec.data.splits.checks import check_shares
+from crossrec.data.splits.checks import check_shares, recorded
 from crossrec.data.splits.parts import Events, Part, Split, everything, order_ties
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import DataError
@@ -20,7 +20,7 @@ class ColdUsers:
 
     Each is asked for the target event number ``keep`` + 1, given all that comes before it: cold in the target, warm in the
     sources. One with too few target events, or no event of another domain strictly before the one asked for, is left out.
-    Who is held out depends on the seed alone, so figures for several ``keep`` come from one training.
+    Who is held out does not depend on ``keep``: figures for several of them are of the same users.
     """
 
     name: ClassVar[str] = "cold-users"
@@ -59,7 +59,7 @@ class ColdUsers:
         is_held_U = np.zeros(data.num_users, dtype=bool)
         is_held_U[np.concatenate(list(held.values()))] = True
         train = everything(data, np.flatnonzero(~is_held_U & (np.diff(data.offset_U1) > 0)))
-        spec = {"split": self.name, **asdict(self)}
+        spec = recorded(self)
         return Split(data, self.target, events, train, valid, test, spec, report=report)
 
     def _ask(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from crossrec.data.dataset import Dataset
-from crossrec.data.splits.checks import check_choice, known_times
+from crossrec.data.splits.checks import check_choice, known_times, recorded
 from crossrec.data.splits.parts import Events, Part, Rows, Split, everything, order_ties, tie_starts
 from crossrec.data.subset import user_of
 from crossrec.data.vocabulary import Ints
@@ -45,6 +45,8 @@ class GlobalTime:
         events = order_ties(data, self.target, "strict")
         at_T = events.positions(self.target)
         time_T = time_E[at_T]
+        if not len(time_T):
+            raise DataError(f"{self.target!r} has no events: take another target.")
         moments = _moment("valid", self.valid, time_T), _moment("test", self.test, time_T)
         if moments[0] >= moments[1]:
             raise DataError(
@@ -67,7 +69,7 @@ class GlobalTime:
             "test_from": _said(moments[1]),
         }
         train = Rows(users, start_U[users], stop_U[users])
-        return Split(data, self.target, events, train, valid, test, {"split": self.name, **asdict(self)}, report=report)
+        return Split(data, self.target, events, train, valid, test, recorded(self), report=report)
 
     def _hold_out(self, name: str, data: Dataset, events: Events, at_N: Ints) -> Part:
         user_N = user_of(data)[at_N].astype(np.int64)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from crossrec.data.dataset import Dataset
+from crossrec.data.splits.checks import recorded
 from crossrec.data.splits.parts import Events, Part, Rows, Split, everything, order_ties
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import DataError
@@ -49,10 +50,9 @@ class LeaveLastOut:
             Part(name, self.target, events, data, held, start_U[held], at_U[held], at_U[held], known)
             for name, at_U in (("valid", valid_U), ("test", test_U))
         ]
-        spec = {"split": self.name, "target": self.target, "min_history": self.min_history, "ties": self.ties}
         report = {"users": data.num_users, "held_out": len(held), "only_train": int((count_U > 0).sum() - len(held))}
         train = Rows(users, start_U[users], train_stop_U[users])
-        return Split(data, self.target, events, train, parts[0], parts[1], spec, report=report)
+        return Split(data, self.target, events, train, parts[0], parts[1], recorded(self), report=report)
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,10 @@ class AuthorsLeaveLastOut:
             Part(name, self.target, events, data, users, start, test_at, test_at, known, self.leak)
             for name in ("valid", "test")
         )
-        spec = {"split": self.name, "target": self.target}
         report = {"users": data.num_users, "held_out": len(users)}
-        return Split(data, self.target, events, Rows(users, start, valid_at), valid, test, spec, self.leak, report)
+        return Split(
+            data, self.target, events, Rows(users, start, valid_at), valid, test, recorded(self), self.leak, report
+        )
 
 
 def last_two(events: Events, target: str, offset_U1: Ints) -> tuple[Ints, Ints, Ints]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from crossrec.data.dataset import Dataset
-from crossrec.data.splits.checks import check_choice, check_shares
+from crossrec.data.splits.checks import check_choice, check_shares, recorded
 from crossrec.data.splits.parts import Events, Part, Rows, Split, everything, order_ties
 from crossrec.data.subset import user_of
 from crossrec.data.vocabulary import Ints
@@ -77,7 +77,7 @@ class Ratio:
             "source_events_left_out": int((part_E == LATER).sum()),
         }
         train = Rows(users, start_U[users], stop_U[users])
-        return Split(data, self.target, events, train, valid, test, {"split": self.name, **asdict(self)}, report=report)
+        return Split(data, self.target, events, train, valid, test, recorded(self), report=report)
 
     def _assign(self, events: Events, offset_U1: Ints, user_E: Ints) -> npt.NDArray[np.int8]:
         """Part of every event, (E,)."""
