@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import crossrec as cr
-from crossrec.data.batches import Batcher, TrainingRows, shuffled
+from crossrec.data.batches import Batcher, TrainingRows, deliveries
 from crossrec.evaluation.protocols import Protocol
 from crossrec.models.sasrec import SASRec
 from crossrec.samplers.uniform import Uniform
@@ -144,7 +144,7 @@ def main() -> None:
     print(f"largest difference between the two computations of a state: {gap:.1e}")
     protocol = Protocol("sampled:99", split.test)
     ids_NC = torch.as_tensor(np.concatenate([split.test.item_N[:, None], protocol.candidates()], 1))
-    steps = len(shuffled(len(rows), config.batch, streams["order"]))
+    steps = len(deliveries(len(rows), config.batch, 1, streams["order"]))
     trainer.progress.epoch = 1
     trainer._epoch(rows, optimizer)
     ours = min(cpu_seconds(lambda: trainer._epoch(rows, optimizer)) for _ in range(3))

@@ -12,12 +12,16 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "AuthorsLeaveLastOut": "crossrec.data.splits",
+    "BPRMF": "crossrec.models.bprmf",
+    "CL4SRec": "crossrec.models.cl4srec",
     "Dataset": "crossrec.data.dataset",
     "Filters": "crossrec.data.filters",
     "GRU4Rec": "crossrec.models.gru4rec",
     "InputError": "crossrec.errors",
+    "ItemKNN": "crossrec.models.itemknn",
     "LeaveLastOut": "crossrec.data.splits",
     "Model": "crossrec.models.base",
+    "Pop": "crossrec.models.pop",
     "Recommender": "crossrec.recommender",
     "Ranking": "crossrec.evaluation.protocols",
     "SASRec": "crossrec.models.sasrec",

@@ -40,7 +40,7 @@ class Recommender:
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
-        return next(iter(self.model.parameters()), torch.empty(0)).device
+        return self.model.device
 
     def recommend(
         self,

@@ -120,17 +120,17 @@ class TrainingRows:
         return self.batcher.batch(self.domain, self.user_N[index_B], start_B, row_P, at_P, at_P)
 
     def _inside(self, start_B: Tensor, row_P: Tensor, at_P: Tensor) -> Tensor | None:
-        """Which queries still see an event of some view once the row is cut to its latest events; None: all of them."""
+        """Which queries do not lose all that they know when the row is cut to its latest events; None: all of them."""
         longest = int((at_P - start_B[row_P]).max()) if len(at_P) else 0
         if self.first == "all" or not self.batcher.views or longest <= self.batcher.max_len:
             return None
-        keep_P = torch.zeros_like(row_P, dtype=torch.bool)
+        sees_P, knew_P = torch.zeros_like(row_P, dtype=torch.bool), torch.zeros_like(row_P, dtype=torch.bool)
         for view in self.batcher.views.values():
-            seen_P = view.before_E1[at_P]
-            last_B = torch.zeros_like(start_B).scatter_reduce(0, row_P, seen_P, "amax", include_self=True)
-            low_B = torch.maximum(view.before_E1[start_B], last_B - self.batcher.max_len)
-            keep_P |= seen_P - 1 >= low_B[row_P]
-        return keep_P
+            before_P, first_B = view.before_E1[at_P], view.before_E1[start_B]
+            last_B = torch.zeros_like(start_B).scatter_reduce(0, row_P, before_P, "amax", include_self=True)
+            sees_P |= before_P > torch.maximum(first_B, last_B - self.batcher.max_len)[row_P]
+            knew_P |= before_P > first_B[row_P]
+        return sees_P | ~knew_P
 
 
 def _positives(batcher: Batcher, rows: Rows, domain: str, first: str) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +145,14 @@ def _positives(batcher: Batcher, rows: Rows, domain: str, first: str) -> tuple[n
     return row_Q[keep], at_Q[keep]
 
 
-def shuffled(num_rows: int, size: int, generator: torch.Generator) -> Sequence[Tensor]:
-    """All rows in a random order, cut into batches of ``size`` (the last may be smaller)."""
-    order: tuple[Tensor, ...] = torch.randperm(num_rows, generator=generator).split(size)
-    return order
+def deliveries(num_rows: int, size: int, copies: int, generator: torch.Generator) -> Sequence[Tensor]:
+    """The batches of an epoch: all rows in a random order, cut into ``size`` (the last may be smaller).
+
+    With ``copies`` above 1 as many batches are delivered, each that many times in a row, of rows drawn with replacement.
+    """
+    if copies == 1:
+        order: tuple[Tensor, ...] = torch.randperm(num_rows, generator=generator).split(size)
+        return order
+    steps = -(-num_rows // size)
+    drawn = torch.randint(num_rows, (-(-steps // copies), min(size, num_rows)), generator=generator)
+    return drawn.repeat_interleave(copies, 0)[:steps].unbind()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -112,8 +113,7 @@ class Model(nn.Module):
     def item_block(self, domain: str) -> Tensor:
         """Vectors e_VD of all items of a domain in the order of their ids, ready for the dot product."""
         block = self.block(domain)
-        device = next(self.parameters()).device
-        return self.items(torch.arange(block.start, block.stop, device=device))
+        return self.items(torch.arange(block.start, block.stop, device=self.device))
 
     def scores(self, batch: Batch, domain: str) -> Tensor:
         """Scores s_PV of all items of a domain. Override where the score is no product of two vectors."""
@@ -133,6 +133,11 @@ class Model(nn.Module):
         """The ids that a domain owns."""
         assert self.catalogue is not None, "build() comes first"
         return self.catalogue.block(domain)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters and buffers are."""
+        return next(itertools.chain(self.parameters(), self.buffers()), torch.empty(0)).device
 
     def settings(self) -> dict[str, Any]:
         """The config as plain data."""

@@ -17,6 +17,7 @@ from crossrec.data.batches import Batch, Views
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
 from crossrec.models.base import Model, Phase
+from crossrec.nn.items import table_rows
 
 ROWS = 2048
 """Items whose co-occurrences are counted at once."""
@@ -49,16 +50,13 @@ class ItemKNN(Model):
     name = "itemknn"
     Config = ItemKNNConfig
     product = False
+    row_V: Tensor
     place_WK: Tensor
     similarity_WK: Tensor
 
     def make(self, catalogue: Catalogue) -> None:
-        row_V = torch.zeros(catalogue.num_ids, dtype=torch.int64)
-        rows = 1
-        for name in self.reads:
-            block = catalogue.block(name)
-            row_V[block.start : block.stop] = torch.arange(rows, rows + len(block))
-            rows += len(block)
+        row_V, _ = table_rows(catalogue, self.reads)
+        rows = 1 + int(row_V.max())
         kept = min(self.config.neighbours, len(catalogue.block(self.target)))
         self.register_buffer("row_V", row_V, persistent=False)
         self.register_buffer("place_WK", torch.zeros(rows, kept, dtype=torch.int32))
@@ -89,7 +87,7 @@ class ItemKNN(Model):
             self._keep(first, block_BV, scale_W[first : first + ROWS], scale_V)
 
     def _incidence(self, split: Split) -> sparse.csr_matrix:
-        """Which training rows hold which items: 0 or 1, (N, W); column 0 is the padding's."""
+        """Which training rows hold which items: 0 or 1, (N, W); column 0 is the padding's, the target's come next."""
         pairs = [split.events.within(split.train, name) for name in self.reads]
         row = np.concatenate([row for row, _ in pairs])
         item = split.events.item_E[np.concatenate([at for _, at in pairs])]
@@ -116,15 +114,18 @@ class ItemKNN(Model):
         self.similarity_WK[at] = torch.as_tensor(value[kept], dtype=torch.float32, device=device)
 
     def scores(self, batch: Batch, domain: str) -> Tensor:
-        history = batch.histories["history"]
+        query_M, item_M = batch.histories["history"].events()
         if self.config.agg == "last":
-            known_M = (history.at_P < history.total).nonzero()[:, 0]
-            query_M, item_M = known_M, self._flat(batch)[history.at_P[known_M]]
-        else:
-            query_M, item_M = history.events()
+            last_M = torch.ones_like(query_M, dtype=torch.bool)
+            last_M[:-1] = query_M[1:] != query_M[:-1]
+            query_M, item_M = query_M[last_M], item_M[last_M]
         row_M = self.row_V[item_M]
         size = len(self.block(domain))
         score = self.similarity_WK.new_zeros(len(batch) * size)
         index_MK = query_M[:, None] * size + self.place_WK[row_M]
         score.index_add_(0, index_MK.flatten(), self.similarity_WK[row_M].flatten())
         return score.view(len(batch), size)
+
+
+def _inverse(value: np.ndarray) -> np.ndarray:
+    return np.divide(1.0, value, out=np.zeros_like(value, dtype=np.float64), where=value > 0)

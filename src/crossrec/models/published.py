@@ -12,6 +12,7 @@ PDREC_TRAINING: Mapping[str, Any] = {
     "betas": (0.9, 0.98),
     "decay": 0.99,
     "batch": 128,
+    "copies": 3,
     "first": "domain",
     "first_eval": 51,
     "min_epochs": 100,

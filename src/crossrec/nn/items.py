@@ -26,17 +26,10 @@ class ItemTable(nn.Module):
         """
         super().__init__()
         self.domains = tuple(name for name in catalogue.domains if name in set(domains))
-        row_V = torch.zeros(catalogue.num_ids, dtype=torch.int64)
-        self.first: dict[str, int] = {}
-        rows = 1
-        for name in self.domains:
-            block = catalogue.block(name)
-            row_V[block.start : block.stop] = torch.arange(rows, rows + len(block))
-            self.first[name] = rows
-            rows += len(block)
+        row_V, self.first = table_rows(catalogue, self.domains)
         self.sizes = dict(catalogue.sizes)
         self.register_buffer("row_V", row_V, persistent=False)
-        self.weight = nn.Parameter(torch.empty(rows, dim))
+        self.weight = nn.Parameter(torch.empty(1 + int(row_V.max()), dim))
         nn.init.normal_(self.weight, std=(2.0 / (catalogue.num_ids + dim)) ** 0.5)
         if padding == "zero":
             with torch.no_grad():
@@ -50,3 +43,16 @@ class ItemTable(nn.Module):
         """The vectors of a domain's items in the order of their ids: e_VD."""
         first = self.first[domain]
         return self.weight[first : first + self.sizes[domain]]
+
+
+def table_rows(catalogue: Catalogue, domains: Sequence[str]) -> tuple[Tensor, dict[str, int]]:
+    """Row of every id in a table of some domains' items alone, (ids,), 0 for the others; and each domain's first row."""
+    row_V = torch.zeros(catalogue.num_ids, dtype=torch.int64)
+    first: dict[str, int] = {}
+    rows = 1
+    for name in domains:
+        block = catalogue.block(name)
+        row_V[block.start : block.stop] = torch.arange(rows, rows + len(block))
+        first[name] = rows
+        rows += len(block)
+    return row_V, first

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from crossrec.config import from_settings
-from crossrec.data.batches import Batcher, TrainingRows, shuffled
+from crossrec.data.batches import Batcher, TrainingRows, deliveries
 from crossrec.data.splits import Split
 from crossrec.errors import InputError
 from crossrec.evaluation.metrics import per_user
@@ -146,7 +146,11 @@ class Trainer:
             if sampler is not None:
                 sampler.begin_epoch(self.model, self.progress.epoch)
         loss, count = 0.0, 0
-        for step, index in enumerate(shuffled(len(rows), self.config.batch, self.streams["order"])):
+        negatives = self.streams["negatives"]
+        for step, index in enumerate(deliveries(len(rows), self.config.batch, self.config.copies, self.streams["order"])):
+            if step % self.config.copies:
+                negatives.set_state(drawn)
+            drawn = negatives.get_state()
             step_loss, step_count = self._step(rows, index, optimizer, step)
             loss, count = loss + step_loss, count + step_count
         return loss / max(count, 1)

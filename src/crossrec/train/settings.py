@@ -24,6 +24,9 @@ class TrainConfig:
     """The learning rate is multiplied by this after every epoch."""
     batch: int = 128
     """Rows (users) of a batch, over all processes."""
+    copies: int = 1
+    """Times that every batch is delivered in a row, with the same users and negatives; above 1 users are drawn with
+    replacement (published PDRec code: 3, its worker processes share one random state; specs of PDRec, 1.4)."""
     epochs: int = 200
     """Epochs at most, per phase."""
     first_eval: int = 1
