@@ -10,7 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from crossrec.data.batches import Batch, Batcher, TrainingRows, Views, shuffled
+from crossrec.data.batches import Batch, Batcher, TrainingRows, Views, deliveries
 from crossrec.data.splits import Events, LeaveLastOut, Rows
 from crossrec.errors import DataError
 from crossrec.testing.worlds import tiny_world, world_of, worlds
@@ -94,7 +94,7 @@ def test_training_batches_agree_with_a_look_at_every_row(world, domains_of, max_
     training = TrainingRows(Batcher(events, views), rows, domains, first)
     assert len(training) == len(expected)
     assert training.num_positives == sum(map(len, expected))
-    for index in shuffled(len(training), 2, torch.Generator().manual_seed(seed)):
+    for index in deliveries(len(training), 2, 1, torch.Generator().manual_seed(seed)):
         batch = training.batch(index)
         wanted = [query for row in index.tolist() for query in cut(expected[row], views, first)]
         named = [
@@ -147,8 +147,8 @@ def test_asking_takes_some_queries_for_one_domain():
     assert part.user_P.tolist() == batch.user_P[chosen].tolist()
 
 
-def test_shuffled_is_a_permutation_that_follows_its_generator():
-    orders = [shuffled(10, 4, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+def test_deliveries_is_a_permutation_that_follows_its_generator():
+    orders = [deliveries(10, 4, 1, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert [len(index) for index in orders[0]] == [4, 4, 2]
     whole = [torch.cat(list(order)).tolist() for order in orders]
     assert sorted(whole[0]) == list(range(10))
@@ -157,4 +157,4 @@ def test_shuffled_is_a_permutation_that_follows_its_generator():
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_the_last_batch_may_be_smaller(size):
-    assert sum(len(index) for index in shuffled(7, size, torch.Generator())) == 7
+    assert sum(len(index) for index in deliveries(7, size, 1, torch.Generator())) == 7

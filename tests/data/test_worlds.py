@@ -22,7 +22,7 @@ def test_one_number_or_one_per_domain() -> None:
     world = World(items={"toys": 400, "games": 200}, events={"toys": 4, "games": 20.5})
     assert world.sizes == {"toys": 400, "games": 200}
     assert world.mean_events == {"toys": 4, "games": 20.5}
-    assert World(items=70).sizes == {"toys": 70, "games": 70}
+    assert World(items=100).sizes == {"toys": 100, "games": 100}
 
 
 def test_strengths_of_pairs() -> None:
@@ -66,7 +66,7 @@ def test_parameters_are_json_and_make_the_world_again() -> None:
         ({"domains": ["toys", "../games"]}, r"'\.\./games' cannot name a domain"),
         ({"domains": ["toys", 3]}, "3 cannot name a domain"),
         ({"interests": 1}, "interests=1: give a whole number, 2 or more"),
-        ({"items": 30}, "items of 'toys': 30: give a whole number, 40 or more .two for each interest"),
+        ({"items": 30}, "items of 'toys'=30: give a whole number, 40 or more .two for each interest"),
         ({"items": {"toys": 400, "game": 400}}, "items names the domain 'game', .* Did you mean 'games'"),
         ({"items": {"toys": 400}}, "items says nothing of games"),
         ({"events": 2}, "events=2 for 'toys': give a mean of 3 or more"),

@@ -161,14 +161,14 @@ class World:
         if not (isinstance(self.tail, Real) and 0 <= self.tail < math.inf):
             raise InputError(f"tail={self.tail!r}: give an exponent of 0 or more.")
         for domain, size in self.sizes.items():
-            _whole(f"items of {domain!r}:", size, 2 * self.interests, "two for each interest at least")
+            _whole(f"items of {domain!r}", size, 2 * self.interests, "two for each interest at least")
             each = size // self.interests
             head = float(1 / np.sum(np.arange(1, each + 1) ** -float(self.tail)))
             if head > 0.5:
                 raise InputError(
                     f"tail={self.tail:g} with {each} items for each interest of {domain!r} makes one item {head:.0%} "
                     "of its interest, so that users would have to take it twice in a row; "
-                    "give a smaller tail or more items."
+                    "give a smaller tail, more items or fewer interests."
                 )
 
     def _per_domain(self, field: str, value: Any) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def _whole(name: str, value: object, least: int, why: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         reason = f" ({why})" if why else ""
         raise InputError(
-            f"{name}{'' if name.endswith(':') else '='}{value!r}: give a whole number, {least} or more{reason}."
+            f"{name}={value!r}: give a whole number, {least} or more{reason}."
         )
 
 

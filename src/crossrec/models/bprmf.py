@@ -93,13 +93,15 @@ class BPRMF(Model):
         return F.pad(p_PD, (0, 1), value=1.0)
 
     def items(self, ids: Tensor) -> Tensor:
-        return self.table(ids)
+        e: Tensor = self.table(ids)
+        return e
 
     def auxiliary(self, batch: Batch) -> Tensor | None:
         if not self.config.l2:
             return None
-        p_PD, q_PD = self._users(batch.user_P), self.table(batch.positive_P)[:, :-1]
-        return self.config.l2 * (p_PD.square().sum(-1) + q_PD.square().sum(-1)).mean()
+        p_PD, q_PD = self._users(batch.user_P), self.items(batch.positive_P)[:, :-1]
+        norm_P = p_PD.square().sum(-1) + q_PD.square().sum(-1)
+        return norm_P.mean() * float(self.config.l2)
 
     def _users(self, user_P: Tensor) -> Tensor:
         return F.embedding(user_P, self.users, sparse=True)
@@ -107,7 +109,7 @@ class BPRMF(Model):
     def _means(self, batch: Batch) -> Tensor:
         """Mean vector of the items that each query knows, (P, D); zero where it knows none."""
         query_M, item_M = batch.histories["history"].events()
-        q_MD = self.table(item_M)[:, :-1]
+        q_MD = self.items(item_M)[:, :-1]
         sum_PD = q_MD.new_zeros(len(batch), q_MD.shape[1]).index_add(0, query_M, q_MD)
         count_P = torch.bincount(query_M, minlength=len(batch)).clamp(min=1)
         return sum_PD / count_P[:, None]

@@ -128,4 +128,4 @@ class ItemKNN(Model):
 
 
 def _inverse(value: np.ndarray) -> np.ndarray:
-    return np.divide(1.0, value, out=np.zeros_like(value, dtype=np.float64), where=value > 0)
+    return np.asarray(np.divide(1.0, value, out=np.zeros_like(value, dtype=np.float64), where=value > 0))

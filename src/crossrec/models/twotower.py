@@ -77,8 +77,9 @@ class TwoTower(Model):
         self.place = {name: number for number, name in enumerate(names)}
         dim = self.config.dim
         self.fusion = nn.Sequential(nn.Linear(len(names) * dim, dim), nn.LeakyReLU(0.01), nn.Linear(dim, dim))
-        for layer in (self.fusion[0], self.fusion[2]):
-            nn.init.xavier_normal_(layer.weight)
+        for weight in self.fusion.parameters():
+            if weight.ndim > 1:
+                nn.init.xavier_normal_(weight)
 
     def phases(self) -> tuple[Phase, ...]:
         own = {"lr": self.config.pretrain_lr, "negatives": self.config.pretrain_negatives}

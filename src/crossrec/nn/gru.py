@@ -28,8 +28,9 @@ class Recurrence(nn.Module):
         self.dropout, self.max_len, self.padding = dropout, max_len, padding
         self.gru = nn.GRU(dim, dim, batch_first=True)
         self.first = nn.Parameter(torch.empty(1, 1, dim))
-        for weight in (self.gru.weight_ih_l0, self.gru.weight_hh_l0, self.first):
-            nn.init.xavier_normal_(weight)
+        for weight in (*self.gru.parameters(), self.first):
+            if weight.ndim > 1:
+                nn.init.xavier_normal_(weight)
 
     def forward(self, history: History, table: Callable[[Tensor], Tensor]) -> Tensor:
         """States h_PD of the queries; where no event precedes, the state of an empty row. ``table``: ids to vectors."""

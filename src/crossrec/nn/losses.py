@@ -37,3 +37,14 @@ def sampled_softmax(positive_P: Tensor, negative_PK: Tensor, log_q: Tensor | Non
 def softmax(logit_PV: Tensor, place_P: Tensor) -> Tensor:
     """Cross entropy over the whole catalogue: (P,). ``place_P`` is the positive's column."""
     return F.cross_entropy(logit_PV, place_P, reduction="none")
+
+
+def nt_xent(h_RD: Tensor, other_RD: Tensor, temperature: float) -> Tensor:
+    """Contrast of two views of R rows, mean over the 2R anchors: (). The other view of the row against all other views.
+
+    -ln(exp(s_ij / t) / sum over k other than i of exp(s_ik / t)), s the cosine. Source: Chen et al. 2020.
+    """
+    unit_ND = F.normalize(torch.cat([h_RD, other_RD]), dim=-1)
+    logit_NN = unit_ND @ unit_ND.T / temperature
+    logit_NN = logit_NN.masked_fill(torch.eye(len(logit_NN), dtype=torch.bool, device=logit_NN.device), -torch.inf)
+    return F.cross_entropy(logit_NN, torch.arange(len(logit_NN), device=logit_NN.device).roll(len(h_RD)))

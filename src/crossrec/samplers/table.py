@@ -6,9 +6,10 @@ from typing import Any
 
 from crossrec.errors import InputError, nearest
 from crossrec.samplers.base import Sampler
+from crossrec.samplers.popularity import Popularity
 from crossrec.samplers.uniform import Uniform
 
-SAMPLERS: dict[str, type[Sampler]] = {sampler.name: sampler for sampler in (Uniform,)}
+SAMPLERS: dict[str, type[Sampler]] = {sampler.name: sampler for sampler in (Uniform, Popularity)}
 
 
 def find(name: str) -> type[Sampler]:

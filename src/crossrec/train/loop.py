@@ -147,10 +147,12 @@ class Trainer:
                 sampler.begin_epoch(self.model, self.progress.epoch)
         loss, count = 0.0, 0
         negatives = self.streams["negatives"]
+        drawn = negatives.get_state()
         for step, index in enumerate(deliveries(len(rows), self.config.batch, self.config.copies, self.streams["order"])):
             if step % self.config.copies:
                 negatives.set_state(drawn)
-            drawn = negatives.get_state()
+            else:
+                drawn = negatives.get_state()
             step_loss, step_count = self._step(rows, index, optimizer, step)
             loss, count = loss + step_loss, count + step_count
         return loss / max(count, 1)
