@@ -158,3 +158,10 @@ def test_deliveries_is_a_permutation_that_follows_its_generator():
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_the_last_batch_may_be_smaller(size):
     assert sum(len(index) for index in deliveries(7, size, 1, torch.Generator())) == 7
+
+
+def test_copies_deliver_a_drawn_batch_several_times_in_as_many_steps():
+    batches = [index.tolist() for index in deliveries(100, 8, 3, torch.Generator().manual_seed(1))]
+    assert [len(batch) for batch in batches] == [8] * 13
+    assert batches[0] == batches[1] == batches[2] != batches[3]
+    assert len({tuple(batch) for batch in batches}) == 5

@@ -212,9 +212,7 @@ def _text_keys(transfer: Mapping[str | tuple[str, str], float]) -> dict[str, flo
 def _whole(name: str, value: object, least: int, why: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         reason = f" ({why})" if why else ""
-        raise InputError(
-            f"{name}={value!r}: give a whole number, {least} or more{reason}."
-        )
+        raise InputError(f"{name}={value!r}: give a whole number, {least} or more{reason}.")
 
 
 def _share(name: str, value: object) -> None:

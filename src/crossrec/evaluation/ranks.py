@@ -2,7 +2,8 @@
 
 Shapes: N instances, P instances of a block, V items of the domain, C candidates. A rank is 1-based with ties at
 mid-rank: 1 + #better + #equal / 2 = 1 + (others + sum of sign(score - own score)) / 2, one pass over the scores.
-A NaN among the scores of an instance gives it the last rank.
+A NaN among the scores of an instance, or an infinite own score, gives it the last rank (a sign alone would hide it: that
+of NaN is 0).
 """
 
 from __future__ import annotations
@@ -56,8 +57,9 @@ def among(model: Model, batcher: Batcher, part: Part, ids_NC: npt.NDArray[np.int
 def rank_in(scores_PV: Tensor, own_P1: Tensor) -> Tensor:
     """Ranks (P,) of ``own_P1`` among the scores, in which it stands once. The scores are overwritten."""
     count = scores_PV.shape[1]
-    rank = 1 + (count - 1 + scores_PV.sub_(own_P1).sign_().sum(1)) / 2
-    return rank.nan_to_num(nan=float(count))
+    above_PV = scores_PV.sub_(own_P1)
+    broken_P = above_PV.amax(1).isnan()
+    return (1 + (count - 1 + above_PV.sign_().sum(1)) / 2).masked_fill(broken_P, count)
 
 
 def rank_product(query_PD: Tensor, item_VD: Tensor, place_P: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ PDREC_TRAINING: Mapping[str, Any] = {
     "copies": 3,
     "first": "domain",
     "first_eval": 51,
+    "eval_every": 1,
     "min_epochs": 100,
     "patience": 10,
     "epochs": 1000,
@@ -30,6 +31,7 @@ REALHNS_TRAINING: Mapping[str, Any] = {
     "batch": 128,
     "first": "domain",
     "first_eval": 20,
+    "eval_every": 1,
     "patience": 11,
     "epochs": 1000,
 }

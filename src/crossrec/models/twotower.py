@@ -27,9 +27,12 @@ from crossrec.nn.transformer import Transformer, TransformerConfig
 class TwoTowerConfig(SimilarityConfig, TransformerConfig):
     """Settings of the towers and of their training one by one."""
 
+    residual: bool = True
+    """Whether the fusion is added to the target's own state, from zero, so that it starts as the target's tower (ours);
+    False: the fusion takes its place, as published."""
     source_epochs: int = 20
     """Epochs of pre-training of each source's tower; the target's is trained until validation stops it (ours)."""
-    pretrain_lr: float | None = None
+    pretrain_lr: float | None = 1e-3
     """Learning rate of the pre-training; None: that of the joint training (published: 5e-3, against 5e-4)."""
     pretrain_negatives: int | None = None
     """Negatives of the pre-training; None: as in the joint training (published: 1, against 20)."""
@@ -55,12 +58,14 @@ class TwoTower(Model):
     Config = TwoTowerConfig
     needs = Needs(min_domains=2, overlap=True)
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "default": {"sampler": {"name": "uniform", "shared": True}},
+        "default": {"train": {"lr": 3e-4}, "sampler": {"name": "uniform", "shared": True}},
         "authors": {
             "model": {
                 "attend_padding": True,
+                "residual": False,
                 "similarity": "cosine",
                 "scale": 5.0,
+                "dropout": 0.2,
                 "source_epochs": 120,
                 "pretrain_lr": PDREC_TRAINING["lr"],
                 "pretrain_negatives": PDREC_TRAINING["negatives"],
@@ -80,6 +85,9 @@ class TwoTower(Model):
         for weight in self.fusion.parameters():
             if weight.ndim > 1:
                 nn.init.xavier_normal_(weight)
+        if self.config.residual:
+            for parameter in self.fusion[2].parameters():
+                nn.init.zeros_(parameter)
 
     def phases(self) -> tuple[Phase, ...]:
         own = {"lr": self.config.pretrain_lr, "negatives": self.config.pretrain_negatives}
@@ -116,8 +124,9 @@ class TwoTower(Model):
         """States u_PD before they are compared: of the tower that is trained alone, else fused."""
         if self.alone is not None:
             return self.tower_states(batch, self.alone)
-        u_PD: Tensor = self.fusion(torch.cat([self.tower_states(batch, name) for name in self.place], -1))
-        return u_PD
+        states = [self.tower_states(batch, name) for name in self.place]
+        u_PD: Tensor = self.fusion(torch.cat(states, -1))
+        return states[-1] + u_PD if self.config.residual else u_PD
 
     def queries(self, batch: Batch) -> Tensor:
         return similarity.query(self.states(batch), self.config.similarity, self.config.scale)

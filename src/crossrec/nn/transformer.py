@@ -26,7 +26,7 @@ class TransformerConfig:
     """Transformer layers (published code)."""
     heads: int = 1
     """Attention heads (published code)."""
-    dropout: float = 0.2
+    dropout: float = 0.5
     """Dropout on the input, the attention weights and inside the feed-forward layer (published code)."""
     max_len: int = 200
     """Latest events that are looked at (RealHNS, settings)."""

@@ -101,6 +101,8 @@ class Trainer:
         optimizer = torch.optim.AdamW(learning, config.lr, betas, weight_decay=config.weight_decay, fused=True)
         if checkpoint is not None:
             self._restore(checkpoint, optimizer)
+        if progress.phase and not progress.epoch and phase.domain == self.model.target:
+            self._write({"phase": phase.name, "epoch": 0, "valid": self._validate()})  # a later phase must beat its start
         while progress.epoch < config.epochs and not progress.finished:
             began = time.perf_counter(), time.process_time()
             progress.epoch += 1
@@ -110,8 +112,7 @@ class Trainer:
             record["seconds"], record["cpu_seconds"] = time.perf_counter() - began[0], time.process_time() - began[1]
             if phase.domain == self.model.target and progress.is_due(config):
                 record["valid"] = self._validate()
-            self.records += 1
-            self.log(record)
+            self._write(record)
             self._save(optimizer, last=progress.finished or progress.epoch == config.epochs)
         self._take_best()
 
@@ -123,10 +124,13 @@ class Trainer:
         for value in phase.choices:
             self.progress.epoch += 1
             self.model.choose(value)
-            self.records += 1
             at = {"phase": phase.name, "epoch": self.progress.epoch, "epochs": len(phase.choices)}
-            self.log({**at, "choice": value, "valid": self._validate()})
+            self._write({**at, "choice": value, "valid": self._validate()})
         self._take_best()
+
+    def _write(self, record: Record) -> None:
+        self.records += 1
+        self.log(record)
 
     def _take_best(self) -> None:
         if self.best:
@@ -162,9 +166,8 @@ class Trainer:
     ) -> tuple[float, int]:
         """One batch, shared out among the processes; its summed loss and number of queries over all of them."""
         mine = index[distributed.rank() :: distributed.world()]
-        weight = float(
-            len(mine) > 0
-        )  # a process without a row runs one at no weight: its streams keep step with the others
+        # A process without a row runs one at no weight, so that its streams keep step with the others'.
+        weight = float(len(mine) > 0)
         batch = rows.batch((mine if weight else index[:1]).to(self.device))
         queries = distributed.total(torch.tensor(len(batch) * int(weight)))
         self.model.zero_grad(set_to_none=True)

@@ -31,9 +31,9 @@ class TrainConfig:
     """Epochs at most, per phase."""
     first_eval: int = 1
     """First epoch that is followed by a validation."""
-    eval_every: int = 1
+    eval_every: int = 2
     """Epochs between validations."""
-    patience: int = 10
+    patience: int = 5
     """Stop after this many validations without a better one."""
     min_epochs: int = 0
     """Never stop before this epoch."""
