@@ -27,7 +27,7 @@ class TransformerConfig:
     heads: int = 1
     """Attention heads (published code)."""
     dropout: float = 0.5
-    """Dropout on the input, the attention weights and inside the feed-forward layer (published code)."""
+    """Dropout on the input, the attention weights and inside the feed-forward layer (ours: .5; published code: .2)."""
     max_len: int = 200
     """Latest events that are looked at (RealHNS, settings)."""
     attend_padding: bool = False
