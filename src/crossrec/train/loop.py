@@ -102,7 +102,8 @@ class Trainer:
         if checkpoint is not None:
             self._restore(checkpoint, optimizer)
         if progress.phase and not progress.epoch and phase.domain == self.model.target:
-            self._write({"phase": phase.name, "epoch": 0, "valid": self._validate()})  # a later phase must beat its start
+            start = {"phase": phase.name, "epoch": 0, "epochs": config.epochs, "valid": self._validate()}
+            self._write(start)  # a later phase must beat where it starts
         while progress.epoch < config.epochs and not progress.finished:
             began = time.perf_counter(), time.process_time()
             progress.epoch += 1
@@ -199,8 +200,8 @@ class Trainer:
 
     def _validate(self) -> Record:
         ranking = self.validation.rank(self.model, self.batcher, draw=self.progress.epoch)
-        summary = ranking.summary()
         value = float(per_user(self.config.metric, ranking.rank_N, ranking.candidates_N).mean())
+        summary = ranking.summary() | {self.config.metric: value}
         if self.progress.validated(value, self.config):
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         return summary | {"best_epoch": self.progress.best_epoch}
