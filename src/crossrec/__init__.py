@@ -6,7 +6,42 @@ Everything here is loaded when it is first used, so that ``import crossrec`` cos
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors and type checkers; a test holds it against _PLACES
+    from crossrec.data.columns import Columns as Columns
+    from crossrec.data.dataset import Dataset as Dataset
+    from crossrec.data.filters import Filters as Filters
+    from crossrec.data.simulate import shuffle_domain as shuffle_domain
+    from crossrec.data.simulate import simulate as simulate
+    from crossrec.data.splits import AuthorsLeaveLastOut as AuthorsLeaveLastOut
+    from crossrec.data.splits import ColdUsers as ColdUsers
+    from crossrec.data.splits import GlobalTime as GlobalTime
+    from crossrec.data.splits import LeaveLastOut as LeaveLastOut
+    from crossrec.data.splits import Ratio as Ratio
+    from crossrec.data.splits import Split as Split
+    from crossrec.data.splits import Windows as Windows
+    from crossrec.data.statistics import describe as describe
+    from crossrec.data.worlds import World as World
+    from crossrec.errors import DataError as DataError
+    from crossrec.errors import InputError as InputError
+    from crossrec.evaluation.evaluate import evaluate as evaluate
+    from crossrec.evaluation.protocols import Ranking as Ranking
+    from crossrec.evaluation.run import evaluate_run as evaluate_run
+    from crossrec.experiments.compare import compare as compare
+    from crossrec.experiments.report import write_report as write_report
+    from crossrec.models.base import Model as Model
+    from crossrec.models.bprmf import BPRMF as BPRMF
+    from crossrec.models.cl4srec import CL4SRec as CL4SRec
+    from crossrec.models.encoder import Encoder as Encoder
+    from crossrec.models.gru4rec import GRU4Rec as GRU4Rec
+    from crossrec.models.itemknn import ItemKNN as ItemKNN
+    from crossrec.models.pop import Pop as Pop
+    from crossrec.models.sasrec import SASRec as SASRec
+    from crossrec.models.twotower import TwoTower as TwoTower
+    from crossrec.recommender import Recommender as Recommender
+    from crossrec.samplers.base import Sampler as Sampler
+    from crossrec.train.fit import fit as fit
 
 __version__ = "0.1.0"
 
@@ -14,23 +49,32 @@ _PLACES = {
     "AuthorsLeaveLastOut": "crossrec.data.splits",
     "BPRMF": "crossrec.models.bprmf",
     "CL4SRec": "crossrec.models.cl4srec",
+    "ColdUsers": "crossrec.data.splits",
+    "Columns": "crossrec.data.columns",
+    "DataError": "crossrec.errors",
     "Dataset": "crossrec.data.dataset",
+    "Encoder": "crossrec.models.encoder",
     "Filters": "crossrec.data.filters",
+    "GlobalTime": "crossrec.data.splits",
     "GRU4Rec": "crossrec.models.gru4rec",
     "InputError": "crossrec.errors",
     "ItemKNN": "crossrec.models.itemknn",
     "LeaveLastOut": "crossrec.data.splits",
     "Model": "crossrec.models.base",
     "Pop": "crossrec.models.pop",
-    "Recommender": "crossrec.recommender",
     "Ranking": "crossrec.evaluation.protocols",
-    "SASRec": "crossrec.models.sasrec",
+    "Ratio": "crossrec.data.splits",
+    "Recommender": "crossrec.recommender",
     "Sampler": "crossrec.samplers.base",
+    "SASRec": "crossrec.models.sasrec",
+    "Split": "crossrec.data.splits",
     "TwoTower": "crossrec.models.twotower",
+    "Windows": "crossrec.data.splits",
     "World": "crossrec.data.worlds",
     "compare": "crossrec.experiments.compare",
     "describe": "crossrec.data.statistics",
     "evaluate": "crossrec.evaluation.evaluate",
+    "evaluate_run": "crossrec.evaluation.run",
     "fit": "crossrec.train.fit",
     "shuffle_domain": "crossrec.data.simulate",
     "simulate": "crossrec.data.simulate",

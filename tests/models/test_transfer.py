@@ -27,7 +27,9 @@ def ndcg(tables: Mapping[str, pa.Table], domains: str) -> np.ndarray:
 def world(transfer: float) -> dict[str, pa.Table]:
     """Few events in games, many in toys; the same people in both."""
     events = {"games": 4, "toys": 12}
-    made = cr.simulate(cr.World(users=1000, items=200, events=events, overlap=1.0, transfer=transfer, interests=10, seed=3))
+    made = cr.simulate(
+        cr.World(users=1000, items=200, events=events, overlap=1.0, transfer=transfer, interests=10, seed=3)
+    )
     return dict(made.tables)
 
 

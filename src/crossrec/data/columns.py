@@ -52,7 +52,8 @@ class Columns:
                 raise DataError(
                     f"{where}: there is no column {wanted!r} for the {role} ids. "
                     f"Columns found: {_listed(names)}.{_meant(str(wanted), names)} "
-                    f"Name the one that holds them ({role}=...); the first line of a text file holds the column names."
+                    f"Name the one that holds them ({role}=..., or --{role}-column); "
+                    "the first line of a text file holds the column names."
                 )
         found = {role: name for role, name in self.roles().items() if name is not None and name in names}
         for role, name in found.items():

@@ -34,8 +34,8 @@ def ordering(log: Log, order: str) -> str:
     timeless = [domain for domain, roles in log.roles.items() if "time" not in roles]
     raise DataError(
         f"{', '.join(timeless)}: no time, and not every domain has a position, so a user's interactions cannot be brought "
-        "into one order over the domains. Name the time column (time=...), give every domain a position (one numbering "
-        "per user over all domains), or accept the domains one after another with order='file'."
+        "into one order over the domains. Name the time column (time=..., or --time-column), give every domain a position "
+        "(one numbering per user over all domains), or accept the domains one after another (order='file', or --order file)."
     )
 
 

@@ -22,7 +22,7 @@ PartName = Literal["test", "valid"]
 
 
 def evaluate_run(
-    run: Path, protocol: str = "full", part: PartName = "test", recommender: Recommender | None = None
+    run: str | Path, protocol: str = "full", part: PartName = "test", recommender: Recommender | None = None
 ) -> Ranking:
     """Rank the held-out items of a run. Results on the test part are saved into the run folder.
 

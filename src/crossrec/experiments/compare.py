@@ -29,7 +29,7 @@ from crossrec.experiments.systems import Measured, System, group, measure
 
 
 def compare(
-    runs: Sequence[Path],
+    runs: Sequence[str | Path],
     metric: str = "ndcg@10",
     protocol: str = "full",
     baseline: Path | str | None = None,

@@ -23,10 +23,10 @@ _VALIDATED = "ndcg@10"
 
 
 def write_report(
-    path: Path,
+    path: str | Path,
     *,
     title: str,
-    runs: Sequence[Path],
+    runs: Sequence[str | Path],
     description: Mapping[str, Any] | None = None,
     comparison: Comparison | None = None,
     recommendations: Sequence[Mapping[str, Any]] | None = None,
@@ -47,21 +47,21 @@ def write_report(
     Plots need matplotlib (``crossrec[plots]``); without it the page has their tables, and says so.
     Raises InputError where the file cannot be written.
     """
-    runs = [Path(run) for run in runs]
+    folders = [Path(run) for run in runs]
     metric = comparison.metric if comparison else _VALIDATED
-    curves = read_curves(runs, metric, comparison)
+    curves = read_curves(folders, metric, comparison)
     if not any(curve.valid for curve in curves):
-        metric, curves = _VALIDATED, read_curves(runs, _VALIDATED, comparison)
+        metric, curves = _VALIDATED, read_curves(folders, _VALIDATED, comparison)
     body = [
         heading(title, 1),
         *sections.warnings(comparison),
         *sections.in_short(comparison),
         *sections.data(description),
-        *sections.results(runs),
+        *sections.results(folders),
         *sections.comparison_tables(comparison),
         *_plots(comparison, curves, metric),
         *sections.recommendations(recommendations),
-        *sections.making(runs),
+        *sections.making(folders),
         *sections.closing(comparison, notes),
     ]
     _write(Path(path), page(title, body))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,7 @@ class Encoder(Model):
     vector: the score is the weighted sum of the two scores.
     """
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {"sampler": {"name": "uniform", "shared": True}}}
     table: ItemTable
     encoder: nn.Module
     weight: Tensor

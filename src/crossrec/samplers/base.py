@@ -32,14 +32,8 @@ class Negatives:
 class Seen:
     """Which items of a domain each user has in the training rows: membership of many pairs at once."""
 
-    def __init__(self, events: Events, rows: Rows, domain: str, num_users: int, device: torch.device) -> None:
-        at = events.positions(domain)
-        low, high = np.searchsorted(at, rows.start_N), np.searchsorted(at, rows.stop_N)
-        within = np.zeros(len(at) + 1, dtype=np.int64)
-        np.add.at(within, low, 1)
-        np.add.at(within, high, -1)
-        at = at[np.cumsum(within)[:-1] > 0]
-        row = np.searchsorted(rows.start_N, at, side="right") - 1
+    def __init__(self, events: Events, rows: Rows, domain: str, device: torch.device) -> None:
+        row, at = events.within(rows, domain)
         self.num_ids = events.catalogue.num_ids
         keys = np.unique(rows.user_N[row] * self.num_ids + events.item_E[at])
         self.key_S = torch.as_tensor(keys, device=device)
@@ -65,7 +59,7 @@ class Sampler:
     def prepare(self, split: Split, domain: str, device: torch.device) -> None:
         """Called once before a phase that predicts ``domain``: look at the training rows, and at nothing else."""
         self.block = split.data.catalogue.block(domain)
-        self.seen = Seen(split.events, split.train, domain, split.data.num_users, device)
+        self.seen = Seen(split.events, split.train, domain, device)
         self.device = device
 
     def begin_epoch(self, model: Model, epoch: int) -> None:

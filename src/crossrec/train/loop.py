@@ -25,7 +25,7 @@ from crossrec.streams import Streams
 from crossrec.train import distributed
 from crossrec.train.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from crossrec.train.gradients import TableGradients
-from crossrec.train.objective import loss_of
+from crossrec.train.objective import compiled, loss_of
 from crossrec.train.progress import Progress
 from crossrec.train.settings import TrainConfig
 
@@ -66,7 +66,7 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         self.saved_at = time.monotonic()
         self.tables = TableGradients()
-        self.loss_of = torch.compile(loss_of, dynamic=True) if config.compile else loss_of
+        self.loss_of = compiled(model) if config.compile else loss_of
 
     def run(self, checkpoint: Checkpoint | None = None) -> None:
         """Train through all phases, from the start or from a checkpoint. The model ends with its best weights."""
@@ -153,7 +153,9 @@ class Trainer:
         loss, count = 0.0, 0
         negatives = self.streams["negatives"]
         drawn = negatives.get_state()
-        for step, index in enumerate(deliveries(len(rows), self.config.batch, self.config.copies, self.streams["order"])):
+        for step, index in enumerate(
+            deliveries(len(rows), self.config.batch, self.config.copies, self.streams["order"])
+        ):
             if step % self.config.copies:
                 negatives.set_state(drawn)
             else:

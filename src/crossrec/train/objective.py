@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from crossrec.data.batches import Batch
 from crossrec.models.base import Model
 from crossrec.nn import losses
+from crossrec.nn.items import ItemTable
 from crossrec.samplers.base import Negatives, Sampler
 from crossrec.train.settings import TrainConfig
 
@@ -65,3 +66,12 @@ def negative_logits(model: Model, batch: Batch, query_PD: Tensor, drawn: Negativ
         logit_PM = query_PD @ model.items(drawn.ids).T
         return logit_PM.masked_fill(drawn.ids == batch.positive_P[:, None], -torch.inf)
     return torch.einsum("pd,pkd->pk", query_PD, model.items(drawn.ids))
+
+
+def compiled(model: Model) -> Callable[..., Tensor]:
+    """``loss_of`` through ``torch.compile``. The lookups of item tables stay outside: sparse gradients cannot be traced."""
+    for module in model.modules():
+        if isinstance(module, ItemTable):
+            module.forward = torch.compiler.disable(module.forward)  # type: ignore[method-assign]  # of this object alone
+    function: Callable[..., Tensor] = torch.compile(loss_of, dynamic=True)
+    return function

@@ -1,0 +1,54 @@
+"""The first 20 steps of every trained model, as recorded in ``golden/``: a refactor must repeat them.
+
+Where a change is meant to move them, record them anew and look at the difference before it is committed:
+
+    CROSSREC_RECORD=1 python -m pytest tests/models/test_golden.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossrec.testing.law import law_split
+from crossrec.train.fit import fit
+
+SMALL = {"dim": 8, "max_len": 20, "dropout": 0.2, "scale": 5.0}
+FUSED = {**SMALL, "source_epochs": 6}
+MERGED = {"domains": "merged", "guard": "none"}
+CURVES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
+    "bprmf": ("bprmf", "default", {"dim": 8, "l2": 1e-4}, {}),
+    "sasrec": ("sasrec", "default", SMALL, {}),
+    "sasrec-merged": ("sasrec", "default", SMALL | MERGED, {}),
+    "sasrec-authors": ("sasrec", "authors", SMALL, {}),
+    "gru4rec": ("gru4rec", "default", SMALL, {}),
+    "gru4rec-authors": ("gru4rec", "authors", SMALL, {}),
+    "cl4srec": ("cl4srec", "default", SMALL, {}),
+    "twotower": ("twotower", "default", FUSED, {"epochs": 7}),
+    "twotower-authors": ("twotower", "authors", FUSED, {"epochs": 7}),
+}
+"""Name of the file: model, preset, settings of the model and of its training. A step is an epoch of one batch."""
+TRAINING = {"epochs": 20, "batch": 64, "negatives": 16, "lr": 1e-3, "first_eval": 20, "seed": 7}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_first_steps(name: str) -> None:
+    model, preset, settings, training = CURVES[name]
+    losses: list[float] = []
+    fit(
+        model,
+        law_split(),
+        preset=preset,
+        model_settings=settings,
+        log=lambda record: losses.extend([record["loss"]] if "loss" in record else []),
+        **{**TRAINING, **training},
+    )
+    path = Path(__file__).parent / "golden" / f"{name}.json"
+    if os.environ.get("CROSSREC_RECORD"):
+        path.write_text(json.dumps({"loss": [round(loss, 7) for loss in losses]}, indent=1) + "\n")
+    assert len(losses) == 20
+    assert losses == pytest.approx(json.loads(path.read_text())["loss"], abs=1e-6, rel=1e-6)

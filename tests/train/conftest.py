@@ -1,0 +1,95 @@
+"""A tiny world and a tiny run that the tests of training share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from crossrec.data.splits import LeaveLastOut, Split
+from crossrec.recommender import Recommender
+from crossrec.testing.worlds import tiny_world
+from crossrec.train.fit import fit
+
+Records = Callable[[Path], list[Mapping[str, Any]]]
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def split() -> Split:
+    return LeaveLastOut("toys").apply(tiny_world())
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """Arguments of ``fit`` for a run of a fraction of a second, with a checkpoint after every epoch."""
+    return {
+        "model_settings": {
+            "dim": 8,
+            "blocks": 1,
+            "max_len": 10,
+            "dropout": 0.2,
+            "domains": "merged",
+            "predict": "target",
+            "guard": "none",
+        },
+        "seed": 3,
+        "epochs": 4,
+        "negatives": 8,
+        "batch": 16,
+        "first_eval": 1,
+        "eval_every": 1,
+        "checkpoint_seconds": 0.0,
+    }
+
+
+@pytest.fixture(scope="session")
+def whole(split, tiny, tmp_path_factory) -> Path:
+    """The folder of a run that nothing interrupted."""
+    folder: Path = tmp_path_factory.mktemp("whole") / "run"
+    fit("sasrec", split, out=folder, **tiny)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def same_run(records) -> Callable[[Path, Path], None]:
+    """Fails unless two run folders hold the same figures and bit for bit the same weights."""
+
+    def check(one: Path, other: Path) -> None:
+        assert (one / "weights.safetensors").read_bytes() == (other / "weights.safetensors").read_bytes()
+        assert records(one) == records(other)
+        infos = [Recommender.load(folder).info for folder in (one, other)]
+        for key in ("best_epoch", "epochs", "split_hash"):
+            assert infos[0][key] == infos[1][key]
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def records() -> Records:
+    """The lines of a run's metrics, without the seconds."""
+
+    def read(run: Path) -> list[Mapping[str, Any]]:
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        return [{key: value for key, value in line.items() if "seconds" not in key} for line in lines]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def program() -> Program:
+    """Runs a program of this folder in a process of its own, with as many threads as here."""
+
+    def run(name: str, *arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *launcher, str(Path(__file__).parent / name), *map(str, arguments)]
+        environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+        return subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment, check=False)
+
+    return run
