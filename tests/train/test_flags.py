@@ -72,13 +72,14 @@ def test_tensorboard_that_is_not_there_or_has_no_place(split, tiny, tmp_path, mo
         fit("sasrec", split, tensorboard=True, **tiny)
 
 
-@pytest.mark.parametrize("eager", [">=0:eager", ">=2:eager"])
-def test_compile_gives_the_same_loss(split, tiny, eager, monkeypatch):
-    """Batches of many shapes. torch's switch keeps its slow compiler to the first two graphs, or from all of them."""
-    if eager == ">=2:eager" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
-        pytest.skip("torch.compile needs a C++ compiler, and there is none")
-    monkeypatch.setattr(torch._dynamo.config, "debug_backend_override", eager)
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch.compile needs a C++ compiler")
+def test_compile_gives_the_same_loss(split, tiny):
+    """Batches of many shapes. torch's own switch keeps its compiler, which is slow, to the first graphs of many."""
+    counters = torch._dynamo.utils.counters
+    counters.clear()
     torch.compiler.reset()
-    assert losses(split, tiny, compile=True) == pytest.approx(losses(split, tiny), rel=1e-4)
-    stats = torch._dynamo.utils.counters["stats"]
-    assert stats["unique_graphs"] > 2
+    with torch._dynamo.config.patch(debug_backend_override=">=6:eager"):
+        compiled = losses(split, tiny, compile=True)
+    assert compiled == pytest.approx(losses(split, tiny), rel=1e-4)
+    assert counters["stats"]["unique_graphs"] > 2
+    assert counters["aot_autograd"]["ok"] > 0

@@ -94,7 +94,9 @@ class Encoder(Model):
     @property
     def active(self) -> tuple[str, ItemTable, nn.Module]:
         """What is trained now: the view's name, the item table and the encoder."""
-        return ("own", self.own_table, self.own_encoder) if self.stage == "own" else ("history", self.table, self.encoder)
+        return (
+            ("own", self.own_table, self.own_encoder) if self.stage == "own" else ("history", self.table, self.encoder)
+        )
 
     def states(self, batch: Batch) -> Tensor:
         """States h_PD of the encoder that is trained now (once trained, the merged one's), before they are compared."""
