@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+# Tests run side by side: threads that wait for each other cost more than they give.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[1]
 PRELUDE = (
     "import pathlib as _p, subprocess as _s; "
@@ -101,7 +103,7 @@ class Page:
         script = folder / f"{self.path.name}.py"
         script.write_text(self.script(), encoding="utf-8")
         bin_folder = str(Path(sys.executable).parent)
-        env = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+        env = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
         done = subprocess.run(
             [sys.executable, script], cwd=folder, env=env, capture_output=True, text=True, check=False
         )

@@ -71,9 +71,13 @@ def test_cli_page_has_every_command_with_all_its_options(open_page):
 
 def test_cli_page_names_no_option_that_does_not_exist(open_page):
     commands = typer.main.get_command(app)
-    known = {option for command in [commands, *commands.commands.values()] for each in command.params for option in each.opts}
+    known = {
+        option for command in [commands, *commands.commands.values()] for each in command.params for option in each.opts
+    }
     for name in PAGES:
-        text = re.sub(r"^(torchrun|tensorboard|\.venv/bin/python|python) .*$", "", open_page(name).text, flags=re.MULTILINE)
+        text = re.sub(
+            r"^(torchrun|tensorboard|\.venv/bin/python|python) .*$", "", open_page(name).text, flags=re.MULTILINE
+        )
         said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) - {"--help"}
         assert said <= known, name
 

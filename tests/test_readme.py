@@ -59,6 +59,8 @@ def test_a_failing_block_fails_the_page(open_page, tmp_path):
         page.path.write_text(f"# Page\n\n{code}\n")
         with pytest.raises(AssertionError, match="does not run as written"):
             page.run(tmp_path)
-    page.path.write_text("# Page\n\n```python\n# law.py\nx = 1\n```\n\n```python\nfrom law import x\n\nassert x == 1\n```\n")
+    page.path.write_text(
+        "# Page\n\n```python\n# law.py\nx = 1\n```\n\n```python\nfrom law import x\n\nassert x == 1\n```\n"
+    )
     page.run(tmp_path)
     assert Path(tmp_path / "law.py").read_text() == "# law.py\nx = 1\n"

@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 from safetensors.torch import load_file, save_file
 
+from crossrec.data.arrow import as_array, from_numpy
 from crossrec.data.batches import Batch, Batcher
 from crossrec.data.dataset import Dataset
 from crossrec.data.ragged import stretches
@@ -243,14 +244,14 @@ class Recommender:
         row, place = np.nonzero(shown)
         item = best.indices.cpu().numpy()[shown]
         columns = {
-            "user": pa.array(labels).take(pa.array(row)),
-            "rank": pa.array(place + 1),
+            "user": as_array(labels).take(from_numpy(row)),
+            "rank": from_numpy(place + 1),
             "item": self.data.items[domain].ids(item),
-            "score": pa.array(best.values.cpu().numpy()[shown].astype(np.float64)),
+            "score": from_numpy(best.values.cpu().numpy()[shown].astype(np.float64)),
         }
         titles = self.data.titles.get(domain)
         if titles is not None and "title" in titles.column_names:
-            columns["title"] = titles.column("title").take(pa.array(item))
+            columns["title"] = titles.column("title").take(from_numpy(item))
         return pa.table(columns)
 
     def _domain(self, domain: str | None) -> str:

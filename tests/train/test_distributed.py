@@ -21,7 +21,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-ad
 def arguments(tiny):
     """No dropout, negatives shared by the batch; the last batch of an epoch has one row, so that a process has none."""
     settings = {**tiny["model_settings"], "dropout": 0.0}
-    return {**tiny, "model_settings": settings, "batch": 11, "negatives": 16}
+    return {**tiny, "model_settings": settings, "batch": 7, "negatives": 16}
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,15 @@ def from_numpy(values: npt.NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
+def as_array(values: Sequence[Any]) -> pa.Array:
+    """Ids as Python has them, as an Arrow array: all text, all whole numbers, or whatever else Arrow takes."""
+    if all(isinstance(value, str) for value in values):
+        return text_array(values)
+    if all(type(value) is int and -(2**63) <= value < 2**63 for value in values):
+        return from_numpy(np.array(values, dtype=np.int64))
+    return pa.array(values)
+
+
 def text_array(texts: Sequence[str]) -> pa.Array:
     """Texts as an Arrow array of type ``large_string``."""
     joined = "".join(texts)

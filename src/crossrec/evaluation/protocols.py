@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from crossrec.data.arrow import from_numpy
 from crossrec.data.batches import Batcher
 from crossrec.data.splits import Part
 from crossrec.data.vocabulary import Ints
@@ -48,10 +49,10 @@ class Ranking:
         columns = {
             "user_id": data.users.ids(part.user_N),
             "item_id": data.items[part.target].ids(part.item_N - data.catalogue.block(part.target).start),
-            "rank": self.rank_N,
-            "candidates": self.candidates_N,
+            "rank": from_numpy(self.rank_N),
+            "candidates": from_numpy(self.candidates_N),
         }
-        lengths = {f"history_{name}": count for name, count in part.history_lengths().items()}
+        lengths = {f"history_{name}": from_numpy(count) for name, count in part.history_lengths().items()}
         return pa.table(columns | lengths)
 
 

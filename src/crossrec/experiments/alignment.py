@@ -8,6 +8,7 @@ from functools import reduce
 import numpy as np
 import pyarrow as pa
 
+from crossrec.data.arrow import to_numpy
 from crossrec.errors import InputError
 from crossrec.evaluation.statistics import Ints
 from crossrec.experiments.results import Results
@@ -44,7 +45,7 @@ def _codes(columns: Sequence[pa.ChunkedArray]) -> list[Ints]:
     others = [column for column in columns if not column.equals(columns[0])]
     chunks = [chunk for column in (columns[0], *others) for chunk in column.chunks]
     encoded = pa.chunked_array(chunks).dictionary_encode(null_encoding="encode").unify_dictionaries()
-    code = np.concatenate([np.asarray(chunk.indices, dtype=np.int64) for chunk in encoded.chunks])
+    code = np.concatenate([to_numpy(chunk.indices).astype(np.int64) for chunk in encoded.chunks])
     first_N, *rest = np.split(code, np.cumsum([len(column) for column in (columns[0], *others)])[:-1])
     parts = iter(rest)
     return [first_N if column.equals(columns[0]) else next(parts) for column in columns]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from crossrec.data.arrow import to_numpy
 from crossrec.errors import DataError, InputError
 from crossrec.runs import CONFIG, INFO, METRICS, RESULTS
 
@@ -70,7 +71,8 @@ def read_results(run: Path, protocol: str) -> Results:
             f"Write them with `crossrec evaluate {run} --protocol {protocol}`."
         )
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({error}). Evaluate the run again.") from error
     missing = [column for column in _COLUMNS if column not in table.column_names]
@@ -138,7 +140,7 @@ def _numbers(path: Path, table: pa.Table, column: str) -> npt.NDArray[np.float64
         row = np.flatnonzero(values.is_null().to_numpy())[0]
         raise DataError(f"{path}, row {row}, column {column!r}: is empty. Evaluate the run again.")
     try:
-        return np.asarray(values.cast(pa.float64()).to_numpy(), dtype=np.float64)
+        return np.array(to_numpy(values.cast(pa.float64()).combine_chunks()))
     except pa.ArrowException as error:
         raise DataError(f"{path}, column {column!r}: expected numbers, found {values.type}.") from error
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from crossrec.data.arrow import from_numpy
 from crossrec.data.beside import folder_beside
 from crossrec.recommender import Recommender
 from crossrec.runs import write_json
@@ -43,5 +44,5 @@ def export_vectors(recommender: Recommender, folder: str | Path) -> dict[str, An
 
 
 def _table(ids: pa.Array, vectors: np.ndarray) -> pa.Table:
-    flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).ravel())
+    flat = from_numpy(np.ascontiguousarray(vectors, dtype=np.float32).ravel())
     return pa.table({"id": ids, "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
