@@ -94,7 +94,7 @@ def main() -> None:
     strangers(data, target, out / "stranger.jsonl")
     print((out / "stranger.jsonl").read_text(), end="")
     run("recommend", out / "cross", "--domain", target, "--history", out / "stranger.jsonl", "-k", "10")
-    run("report", out / "single", out / "cross", "--data", out / "prepared", "--out", out / "report.html")
+    run("report", out / "single", out / "cross", "--out", out / "report.html")
     print(f"\nDone in {time.perf_counter() - began:.0f} s. Open {out / 'report.html'}.")
 
 

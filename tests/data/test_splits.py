@@ -181,7 +181,7 @@ def test_seen_is_what_trains(data, kind, domain):
         for item in split.events.item_E[start:stop]:
             if item in block:
                 table[user, item - block.start] = True
-    seen = Seen(split.events, split.train, domain, data.num_users, torch.device("cpu"))
+    seen = Seen(split.events, split.train, domain, torch.device("cpu"))
     ids = torch.arange(block.start, block.stop).expand(data.num_users, -1)
     np.testing.assert_array_equal(seen.contains(torch.arange(data.num_users), ids).numpy(), table)
 

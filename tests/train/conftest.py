@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -90,6 +91,13 @@ def program() -> Program:
     def run(name: str, *arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *launcher, str(Path(__file__).parent / name), *map(str, arguments)]
         environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-        return subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment, check=False)
+        pipe = subprocess.PIPE
+        child = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
+        try:
+            out, err = child.communicate(timeout=200)
+        finally:
+            if child.poll() is None:  # and whatever it started
+                os.killpg(child.pid, signal.SIGKILL)
+        return subprocess.CompletedProcess(command, child.returncode, out, err)
 
     return run

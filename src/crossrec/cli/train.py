@@ -87,20 +87,9 @@ def train(
     note(f"{model} for {target} from {', '.join(_sources(data, target, source)) or 'itself alone'}; {_size(held)}")
     if held.leak:
         warn(held.leak)
-    fitted: dict[str, Any] = {
-        "sources": source,
-        "sampler": sampler,
-        "preset": preset,
-        "seed": seed,
-        "resume": resume,
-        "device": place,
-    }
-    fitted |= {
-        "model_settings": changed["model"],
-        "sampler_settings": changed["sampler"],
-        "tensorboard": tensorboard,
-        **trained,
-    }
+    fitted: dict[str, Any] = {"sources": source, "sampler": sampler, "preset": preset, "seed": seed, **trained}
+    fitted |= {"model_settings": changed["model"], "sampler_settings": changed["sampler"]}
+    fitted |= {"resume": resume, "device": place, "tensorboard": tensorboard}
     summary = _fit(model, held, out, parts[1], fitted)
     if json:
         emit(summary)

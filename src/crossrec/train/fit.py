@@ -22,6 +22,7 @@ from crossrec.train import distributed
 from crossrec.train.assemble import assemble, for_split
 from crossrec.train.checkpoint import Checkpoint
 from crossrec.train.loop import Record, Trainer
+from crossrec.train.settings import TrainConfig
 from crossrec.train.tensorboard import Board
 
 
@@ -78,19 +79,7 @@ def fit(
     with streams.ambient("init"):
         model.build(catalogue, split.target, names)
     model.to(device)
-    recipe = {
-        "format": 1,
-        "model": model.name,
-        "settings": model.settings(),
-        "target": split.target,
-        "sources": list(names),
-        "preset": preset,
-        "seed": seed,
-        "train": dataclasses.asdict(train),
-        "sampler": None if sampler is None else {"name": sampler.name, **dataclasses.asdict(sampler.config)},
-        "split": dict(split.spec),
-        "data_hash": split.data.hash,
-    }
+    recipe = _recipe(model, sampler, train, split, preset, seed)
     folder = None if out is None else Path(out)
     board = _board(folder) if tensorboard else None
     checkpoint = _open(folder, recipe, resume)
@@ -112,6 +101,25 @@ def fit(
         recommender.save(folder)
     distributed.wait()
     return recommender
+
+
+def _recipe(
+    model: Model, sampler: Sampler | None, train: TrainConfig, split: Split, preset: str, seed: int
+) -> dict[str, Any]:
+    """What was asked for, as ``config.json`` says it."""
+    return {
+        "format": 1,
+        "model": model.name,
+        "settings": model.settings(),
+        "target": split.target,
+        "sources": list(model.sources),
+        "preset": preset,
+        "seed": seed,
+        "train": dataclasses.asdict(train),
+        "sampler": None if sampler is None else {"name": sampler.name, **dataclasses.asdict(sampler.config)},
+        "split": dict(split.spec),
+        "data_hash": split.data.hash,
+    }
 
 
 def check(model: Model, split: Split, sources: Sequence[str]) -> None:
