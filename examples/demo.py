@@ -72,9 +72,9 @@ def main() -> None:
         print(
             "No data was given, so this world is SIMULATED: two domains, shared interests, a planted truth beside the logs."
         )
-        run(
-            "simulate", "--domains", "toys,games", "--users", "3000", "--transfer", "0.9", "--seed", SEED, "--out", logs
-        )
+        few, many = ("--events", "games=4"), ("--events", "toys=12")
+        world = ("--users", "3000", "--items", "500", "--interests", "12", "--overlap", "0.9", "--transfer", "0.9")
+        run("simulate", "--domains", "toys,games", *world, *few, *many, "--seed", SEED, "--out", logs)
     run("prepare", logs, "--out", out / "prepared")
     data = cr.Dataset.load(out / "prepared")
     target = choose_target(data)

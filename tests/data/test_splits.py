@@ -25,7 +25,7 @@ from crossrec.data.splits import (
 from crossrec.data.splits.leaks import leak_report
 from crossrec.data.splits.parts import Events, order_ties
 from crossrec.errors import DataError, InputError
-from crossrec.samplers.base import Seen
+from crossrec.samplers.uniform import Uniform
 from crossrec.testing.worlds import tiny_world, world_of, worlds
 
 DAY = 86_400
@@ -181,9 +181,10 @@ def test_seen_is_what_trains(data, kind, domain):
         for item in split.events.item_E[start:stop]:
             if item in block:
                 table[user, item - block.start] = True
-    seen = Seen(split.events, split.train, domain, torch.device("cpu"))
+    sampler = Uniform()
+    sampler.prepare(split, domain, torch.device("cpu"))
     ids = torch.arange(block.start, block.stop).expand(data.num_users, -1)
-    np.testing.assert_array_equal(seen.contains(torch.arange(data.num_users), ids).numpy(), table)
+    np.testing.assert_array_equal(sampler.seen.contains(torch.arange(data.num_users), ids).numpy(), table)
 
 
 def test_order_ties_puts_the_target_first_within_a_time_only():

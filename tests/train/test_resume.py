@@ -57,9 +57,7 @@ class Stopped(Exception):
     """Stands for whatever ends a run."""
 
 
-@pytest.mark.parametrize(
-    "model, settings", [("twotower", {"source_epochs": 2}), ("sasrec", {"domains": "merged", "guard": "blend"})]
-)
+@pytest.mark.parametrize("model, settings", [("twotower", {"source_epochs": 2}), ("sasrec", {"domains": "merged"})])
 def test_a_run_of_several_phases_goes_on_in_the_one_it_was_in(model, settings, split, records, tmp_path, same_run):
     """Stopped after any of its records: earlier phases are not run again, and what they learned is kept."""
     arguments = {"seed": 1, "epochs": 2, "negatives": 8, "checkpoint_seconds": 0.0}

@@ -19,8 +19,12 @@ def simulate(
     users: Annotated[int, typer.Option(metavar="N", help="Users in all.")] = 2000,
     items: Annotated[int, typer.Option(metavar="N", help="Items of each domain.")] = 1000,
     events: Annotated[
-        float, typer.Option(metavar="MEAN", help="Mean history length of a user in a domain (3 or more).")
-    ] = 10.0,
+        list[str] | None,
+        typer.Option(
+            metavar="MEAN",
+            help="Mean history length of a user in a domain, 3 or more (default 10); or toys=12 (repeat, one per domain).",
+        ),
+    ] = None,
     overlap: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of users who are also in each domain that is not their home.")
     ] = 0.6,
@@ -57,9 +61,9 @@ def simulate(
         domains=int(domains) if domains.lstrip("-").isdigit() else options.listed([domains]) or [],
         users=users,
         items=items,
-        events=events,
+        events=10.0 if not events else _numbers("--events", events, "one per domain (toys=12)"),
         overlap=overlap,
-        transfer=0.9 if not transfer else _transfer(transfer),
+        transfer=0.9 if not transfer else _numbers("--transfer", transfer, "one per pair (toys:games=0.8)"),
         interests=interests,
         tail=tail,
         drift=drift,
@@ -84,16 +88,13 @@ def simulate(
     say(f"Next: crossrec describe {out}")
 
 
-def _transfer(asked: list[str]) -> float | dict[str | tuple[str, str], float]:
-    """One strength for all pairs, or one per pair named."""
+def _numbers(option: str, asked: list[str], named: str) -> Any:
+    """One number for all, or one per name."""
     from crossrec.errors import InputError
 
     try:
         if len(asked) == 1 and "=" not in asked[0]:
             return float(asked[0])
-        pairs = [text.split("=", 1) for text in asked]
-        return {pair: float(strength) for pair, strength in pairs}
+        return {name: float(number) for name, number in (text.split("=", 1) for text in asked)}
     except ValueError as error:
-        raise InputError(
-            f"--transfer {' '.join(asked)}: give one number for all pairs, or one per pair (toys:games=0.8)."
-        ) from error
+        raise InputError(f"{option} {' '.join(asked)}: give one number for all, or {named}.") from error

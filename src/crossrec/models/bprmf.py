@@ -37,7 +37,9 @@ class BPRMFConfig:
 
 
 class BPRMF(Model):
-    """Score p_u q_i + b_i. The bias is one more column, with a one in the query, so that the score is a product.
+    """Matrix factorisation: a vector per user and per item, trained so that an observed item outscores others.
+
+    Score p_u q_i + b_i. The bias is one more column, with a one in the query, so that the score is a product.
 
     Training knows each row by its user's vector. When asked, strangers and users without a training event are the mean
     of their history's item vectors; so is everyone with ``row="session"``.

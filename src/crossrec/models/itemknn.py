@@ -42,8 +42,9 @@ class ItemKNNConfig:
 
 
 class ItemKNN(Model):
-    """Score of item i: sum over the events j of the history of n_ij / ((n_j + s)^a (n_i + s)^(1 - a)).
+    """Items that occur together with those of the history in the histories of others.
 
+    Score of item i: sum over the events j of the history of n_ij / ((n_j + s)^a (n_i + s)^(1 - a)).
     n_ij counts the training rows with both, n_i those with i. An item that occurs twice in the history counts twice.
     """
 

@@ -20,7 +20,10 @@ class PopConfig:
 
 
 class Pop(Model):
-    """Score of an item: how often it occurs in the training rows (the published c / (1 + c) ranks the same)."""
+    """The most popular items of the target domain, the same for everyone.
+
+    Score of an item: how often it occurs in the training rows (the published c / (1 + c) ranks the same).
+    """
 
     name = "pop"
     Config = PopConfig

@@ -15,7 +15,7 @@ Kind = Literal["cosine", "dot"]
 class SimilarityConfig:
     """Settings of the comparison."""
 
-    similarity: Kind = "cosine"
+    similarity: Literal["cosine", "dot"] = "cosine"
     """How a state and an item are compared (published RealHNS and PDRec code: cosine)."""
     scale: float = 12.0
     """Factor on the similarity, the inverse temperature (ours: 12 with sampled softmax; published code, Amazon: 5)."""
