@@ -136,7 +136,7 @@ def test_simulate_takes_a_number_of_domains(crossrec, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--transfer", "much"], "give one number for all pairs"),
+        (["--transfer", "much"], "give one number for all, or one per pair"),
         (["--transfer", "2"], "between 0 and 1"),
         (["--domains", "toys,items"], "'items' cannot name a domain"),
         (["--resolution", "week"], "'second' or 'day'"),

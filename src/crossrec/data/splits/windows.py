@@ -59,10 +59,10 @@ class Windows:
         time_E = known_times(data, self.name)
         events = order_ties(data, self.target, self.ties)
         cut = tumbling(data.offset_U1, time_E, round(self.days * DAY))
-        count_WD = [
+        counts = [
             events.count_before(name)[cut.stop_N] - events.count_before(name)[cut.start_N] for name in data.domains
         ]
-        kept_W = np.all([count_W >= self.min_per_domain for count_W in count_WD], axis=0)
+        kept_W = np.all([count_W >= self.min_per_domain for count_W in counts], axis=0)
         windows = cut.take(kept_W)
         part_W = _by_time(windows.user_N) if self.assign == "user_temporal" else _shuffled(len(windows), self.seed)
         for part, name in ((TEST, "test"), (VALID, "validate")):
