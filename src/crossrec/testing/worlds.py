@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from hypothesis import strategies as st
 
 from crossrec.data.dataset import Dataset
+from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue, Vocabulary
 
 Event = tuple[str, int, int]
@@ -57,3 +59,12 @@ def worlds(users: int = 8, events: int = 14, domains: int = 3, last_time: int = 
     history = st.lists(event, max_size=events).map(lambda found: sorted(found, key=lambda e: e[2]))
     many = st.lists(history, min_size=1, max_size=users)
     return many.map(lambda histories: world_of(histories, dict.fromkeys(names, 5)))
+
+
+def trained(split: Split) -> npt.NDArray[np.bool_]:
+    """Whether each event of a split is in a training row, (E,). Fails where two rows share one."""
+    inside_E = np.zeros(len(split.events.item_E), dtype=bool)
+    for start, stop in zip(split.train.start_N, split.train.stop_N, strict=True):
+        assert not inside_E[start:stop].any(), "training rows share an event"
+        inside_E[start:stop] = True
+    return inside_E
