@@ -129,9 +129,12 @@ def main() -> None:
     with streams.ambient("init"):
         model.build(data.catalogue, settings.target)
     config = TrainConfig(loss="bce", negatives=1, lr=5e-3, decay=0.99, batch=128)
-    trainer = Trainer(model, split, Uniform(), config, streams)
+    trainer = Trainer(model, split, None, config, streams)
+    trainer.batcher = Batcher(split.events, model.views())
     rows = TrainingRows(trainer.batcher, split.train, (split.target,), "domain")
-    trainer.sampler.prepare(split, split.target, torch.device("cpu"))
+    sampler = Uniform()
+    sampler.prepare(split, split.target, torch.device("cpu"))
+    trainer.samplers = {split.target: sampler}
     optimizer = torch.optim.AdamW(model.parameters(), config.lr, (0.9, 0.98), weight_decay=0, fused=True)
     whole = Padded(model, split, config)
     batch = next(Batcher(split.events, model.views()).queries(split.test, 64))

@@ -23,6 +23,8 @@ ROWS = 1024
 """Instances whose histories are encoded together."""
 BLOCK = 1 << 19
 """Scores that are counted at once: they stay in the cache of one core."""
+FEWEST = 64
+"""Rows of such a block at least: a product of fewer is slow, whatever the cache says."""
 
 
 @torch.no_grad()
@@ -64,7 +66,7 @@ def rank_in(scores_PV: Tensor, own_P1: Tensor) -> Tensor:
 
 def rank_product(query_PD: Tensor, item_VD: Tensor, place_P: Tensor) -> Tensor:
     """Full ranks by blocks that fit a cache; the own score is read from the same product, so that ties are exact."""
-    rows = max(1, BLOCK // len(item_VD))
+    rows = max(FEWEST, BLOCK // len(item_VD))
     ranks = []
     for query, place in zip(query_PD.split(rows), place_P.split(rows), strict=True):
         scores = query @ item_VD.T
