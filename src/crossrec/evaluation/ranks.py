@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 ROWS = 1024
 """Instances whose histories are encoded together."""
 BLOCK = 1 << 19
-"""Scores that are counted at once: they stay in the cache of one core."""
+"""Scores that are counted at once where the catalogue is small enough: they stay in the cache of one core."""
 FEWEST = 64
 """Rows of such a block at least: a product of fewer is slow, whatever the cache says."""
 
