@@ -79,7 +79,7 @@ def test_fusion() -> None:
 @torch.no_grad()
 def test_residual_fusion_starts_as_the_target_tower() -> None:
     model, batch, _ = trained_on([T1, S1, T2, S2, S3, T3], residual=True)
-    assert torch.equal(model.states(batch), model.tower_states(batch, "t"))
+    assert torch.equal(model.queries(batch), model._ready(model.tower_states(batch, "t")))
 
 
 class Watched(TwoTower):

@@ -23,11 +23,12 @@ def test_the_presets_sampler_keeps_its_settings_where_it_is_named():
         assert assemble("sasrec", named, "default", {}, {}, {"shared": False})[2].config.shared is False
 
 
-def test_another_sampler_has_its_own_defaults():
+def test_another_sampler_takes_the_presets_settings_that_it_has():
     class Other(Uniform):
         name = "other"
 
-    assert assemble("sasrec", Other, "default", {}, {}, {})[2].config.shared is False
+    assert assemble("sasrec", Other, "default", {}, {}, {})[2].config.shared is True
+    assert assemble("sasrec", Other, "authors", {}, {}, {})[2].config.shared is False
 
 
 def test_objects_stay_as_they_are():

@@ -22,7 +22,7 @@ class Poisoned(Uniform):
 
     name = "uniform"
 
-    def begin_epoch(self, model, epoch):
+    def begin_epoch(self, model, epoch, generator):
         self.epoch, self.batch = epoch, 0
 
     def draw(self, batch, query_PD, model, count, generator):

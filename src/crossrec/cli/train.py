@@ -54,6 +54,10 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Every random stream comes from it.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of RUN, exactly.")] = False,
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Take over the first phases of this run where they are the very same ones."),
+    ] = None,
     device: options.Device = "cpu",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write RUN/tensorboard too.")] = False,
     print_config: Annotated[
@@ -89,7 +93,7 @@ def train(
         warn(held.leak)
     fitted: dict[str, Any] = {"sources": source, "sampler": sampler, "preset": preset, "seed": seed, **trained}
     fitted |= {"model_settings": changed["model"], "sampler_settings": changed["sampler"]}
-    fitted |= {"resume": resume, "device": place, "tensorboard": tensorboard}
+    fitted |= {"resume": resume, "start": start, "device": place, "tensorboard": tensorboard}
     summary = _fit(model, held, out, parts[1], fitted)
     if json:
         emit(summary)

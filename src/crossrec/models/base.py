@@ -43,6 +43,8 @@ class Phase:
     """Instead of training: values of which validation chooses the best (see :meth:`Model.choose`)."""
     train: Mapping[str, Any] = field(default_factory=dict)
     """Training settings that hold in this phase alone: ``{"lr": 5e-4, "epochs": 20}``."""
+    sampler: Mapping[str, Any] | None = None
+    """Name and settings of the sampler of this phase; None: the run's. A hard negative needs a model that knows something."""
 
 
 class Model(nn.Module):
@@ -110,6 +112,16 @@ class Model(nn.Module):
         """Item vectors (..., D) by global id, ready for the dot product."""
         raise NotImplementedError
 
+    def selection_queries(self, batch: Batch) -> Tensor:
+        """Query vectors q_PD by which a sampler selects: compared as in training, but without dropout and gradient."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                return self.queries(batch)
+        finally:
+            self.train(training)
+
     def item_block(self, domain: str) -> Tensor:
         """Vectors e_VD of all items of a domain in the order of their ids, ready for the dot product."""
         block = self.block(domain)
@@ -142,3 +154,15 @@ class Model(nn.Module):
     def settings(self) -> dict[str, Any]:
         """The config as plain data."""
         return dataclasses.asdict(self.config)
+
+
+class CrossDomainModel(Model):
+    """A model that has one state per domain for every query, and fuses them: what cross-domain samplers look into."""
+
+    def domain_states(self, batch: Batch) -> dict[str, Tensor]:
+        """States h_PD of every domain before they are fused, by domain; the target's last."""
+        raise NotImplementedError
+
+    def fused(self, states: Mapping[str, Tensor]) -> Tensor:
+        """Query vectors q_PD of one state per domain, whosever they are."""
+        raise NotImplementedError

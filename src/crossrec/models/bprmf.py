@@ -94,6 +94,10 @@ class BPRMF(Model):
             p_PD = torch.where(known_P[:, None], self.users[user_P], p_PD)
         return F.pad(p_PD, (0, 1), value=1.0)
 
+    def selection_queries(self, batch: Batch) -> Tensor:
+        """The trained users, as the loss compares them, whoever is asking when served."""
+        return F.pad(self._users(batch.user_P), (0, 1), value=1.0).detach()
+
     def items(self, ids: Tensor) -> Tensor:
         e: Tensor = self.table(ids)
         return e

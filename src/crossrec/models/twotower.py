@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from crossrec.data.batches import Batch, Views
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Needs, Phase
+from crossrec.models.base import CrossDomainModel, Needs, Phase
 from crossrec.models.published import PDREC_TRAINING, REALHNS_TRAINING
 from crossrec.nn import similarity
 from crossrec.nn.items import ItemTable
@@ -36,6 +36,8 @@ class TwoTowerConfig(SimilarityConfig, TransformerConfig):
     """Learning rate of the pre-training; None: that of the joint training (published: 5e-3, against 5e-4)."""
     pretrain_negatives: int | None = None
     """Negatives of the pre-training; None: as in the joint training (published: 1, against 20)."""
+    pretrain_shared: bool = True
+    """Whether the queries of a batch share the negatives of the pre-training, which are uniform (ours; published: not)."""
 
 
 class Tower(nn.Module):
@@ -47,7 +49,7 @@ class Tower(nn.Module):
         self.encoder = Transformer(config)
 
 
-class TwoTower(Model):
+class TwoTower(CrossDomainModel):
     """One encoder per domain, each trained alone on its own domain first, then all together behind a fusion.
 
     While a tower is trained alone, queries and items are its own; from the joint phase on, queries are fused states and
@@ -69,6 +71,7 @@ class TwoTower(Model):
                 "source_epochs": 120,
                 "pretrain_lr": PDREC_TRAINING["lr"],
                 "pretrain_negatives": PDREC_TRAINING["negatives"],
+                "pretrain_shared": False,
             },
             "train": REALHNS_TRAINING,
             "sampler": {"name": "uniform", "shared": False},
@@ -93,7 +96,13 @@ class TwoTower(Model):
         own = {"lr": self.config.pretrain_lr, "negatives": self.config.pretrain_negatives}
         train = {key: value for key, value in own.items() if value is not None}
         alone = [
-            Phase(f"alone:{name}", name, modules=(f"towers.{self.place[name]}",), train=train | extra)
+            Phase(
+                f"alone:{name}",
+                name,
+                modules=(f"towers.{self.place[name]}",),
+                train=train | extra,
+                sampler={"name": "uniform", "shared": self.config.pretrain_shared},
+            )
             for name, extra in (
                 *((source, {"epochs": self.config.source_epochs}) for source in self.sources),
                 (self.target, {}),
@@ -120,16 +129,21 @@ class TwoTower(Model):
         h_PD: Tensor = tower.encoder(batch.histories[domain], tower.table)
         return h_PD
 
-    def states(self, batch: Batch) -> Tensor:
-        """States u_PD before they are compared: of the tower that is trained alone, else fused."""
-        if self.alone is not None:
-            return self.tower_states(batch, self.alone)
-        states = [self.tower_states(batch, name) for name in self.place]
-        u_PD: Tensor = self.fusion(torch.cat(states, -1))
-        return states[-1] + u_PD if self.config.residual else u_PD
+    def domain_states(self, batch: Batch) -> dict[str, Tensor]:
+        return {name: self.tower_states(batch, name) for name in self.place}
+
+    def fused(self, states: Mapping[str, Tensor]) -> Tensor:
+        u_PD: Tensor = self.fusion(torch.cat([states[name] for name in self.place], -1))
+        return self._ready(states[self.target] + u_PD if self.config.residual else u_PD)
 
     def queries(self, batch: Batch) -> Tensor:
-        return similarity.query(self.states(batch), self.config.similarity, self.config.scale)
+        """Queries q_PD: of the tower that is trained alone, else fused."""
+        if self.alone is not None:
+            return self._ready(self.tower_states(batch, self.alone))
+        return self.fused(self.domain_states(batch))
 
     def items(self, ids: Tensor) -> Tensor:
         return similarity.item(self.tower(self.alone or self.target).table(ids), self.config.similarity)
+
+    def _ready(self, h_PD: Tensor) -> Tensor:
+        return similarity.query(h_PD, self.config.similarity, self.config.scale)

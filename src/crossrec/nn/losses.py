@@ -22,15 +22,20 @@ def bpr(positive_P: Tensor, negative_PK: Tensor) -> Tensor:
     return F.softplus(negative_PK - positive_P[:, None]).mean(-1)
 
 
-def sampled_softmax(positive_P: Tensor, negative_PK: Tensor, log_q: Tensor | None = None) -> Tensor:
+def sampled_softmax(
+    positive_P: Tensor, negative_PK: Tensor, log_q: Tensor | None = None, hard_PH: Tensor | None = None
+) -> Tensor:
     """Cross entropy of the positive against K drawn negatives that stand for the whole catalogue: (P,).
 
     ``log_q``: ln of the probability of each draw, (P, K), (K,) or (); a logit is lowered by ln(K q), so that K draws
     stand for all items. None leaves the logits as they are. A negative at -inf (the positive itself) does not count.
+    ``hard_PH``: further negatives that were chosen, not drawn; each stands for itself.
     Source: Bengio and Senecal 2008.
     """
     if log_q is not None:
         negative_PK = negative_PK - (log_q + math.log(negative_PK.shape[1]))
+    if hard_PH is not None:
+        negative_PK = torch.cat([negative_PK, hard_PH], -1)
     return torch.logaddexp(positive_P, torch.logsumexp(negative_PK, -1)) - positive_P
 
 

@@ -27,6 +27,8 @@ class Negatives:
     vectors: Tensor | None = None
     log_q: Tensor | None = None
     """ln of the probability of each draw, of the shape of ``ids`` or (): sampled softmax corrects by it. None: unknown."""
+    hard: Negatives | None = None
+    """Further negatives that were chosen rather than drawn: each stands for itself alone, whatever the loss."""
 
 
 class Seen:
@@ -62,8 +64,8 @@ class Sampler:
         self.seen = Seen(split.events, split.train, domain, device)
         self.device = device
 
-    def begin_epoch(self, model: Model, epoch: int) -> None:
-        """Called before every epoch (1, 2, ...)."""
+    def begin_epoch(self, model: Model, epoch: int, generator: torch.Generator) -> None:
+        """Called before every epoch (1, 2, ...) of a phase, and again where a run is resumed at one."""
 
     def draw(self, batch: Batch, query_PD: Tensor, model: Model, count: int, generator: torch.Generator) -> Negatives:
         """``count`` negatives for every query, none of them among the user's training items."""

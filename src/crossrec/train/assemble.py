@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crossrec.config import from_settings
+from crossrec.config import fields, from_settings
 from crossrec.data.splits import AuthorsLeaveLastOut
 from crossrec.errors import InputError, nearest
 from crossrec.models import table as models
@@ -50,7 +50,8 @@ def assemble(
 ) -> tuple[Model, TrainConfig, Sampler | None]:
     """The parts of a run. A name or class takes the preset's settings and those given on top; an object stays as it is.
 
-    The preset's sampler settings hold for its own sampler, also where that is named; another one has its defaults.
+    The preset's sampler settings hold for its own sampler, also where that is named; another one takes those that it
+    has as well (``shared``).
     """
     chosen = preset_of(model, preset)
     kind = sampler_kind(model, preset, sampler)
@@ -66,6 +67,6 @@ def assemble(
         return made, train, None
     if isinstance(sampler, Sampler):
         return made, train, sampler
-    base = dict(chosen.get("sampler", {}))
-    base = base if base.pop("name", "uniform") == kind.name else {}
+    known = fields(kind.Config)
+    base = {key: value for key, value in chosen.get("sampler", {}).items() if key in known}
     return made, train, samplers.make(kind, **{**base, **sampler_settings})

@@ -36,6 +36,7 @@ def fit(
     preset: str = "default",
     out: str | Path | None = None,
     resume: bool = False,
+    start: str | Path | None = None,
     device: str | torch.device = "cpu",
     log: Callable[[Record], None] | None = None,
     tensorboard: bool = False,
@@ -57,6 +58,8 @@ def fit(
         preset: settings published or found for this model; ``settings`` come on top.
         out: folder to write the run to (metrics, checkpoints, weights); None: nothing is written.
         resume: go on from the checkpoint in ``out``, exactly; without one the run starts anew.
+        start: a run folder; its first phases are taken over where they are the very ones that this run begins with (same
+            model, data, split, seed and settings of the phase). The result is the same, bit for bit; only time is saved.
         device: where to train.
         log: called with one record per epoch.
         tensorboard: write ``tensorboard/`` into ``out`` as well (an extra of the package).
@@ -86,12 +89,11 @@ def fit(
     began = time.perf_counter(), time.process_time()
     visible = dataclasses.replace(split, test=split.test.take([]))
     model.learn(visible)
-    info: dict[str, Any] = {}
-    if model.phases():
-        write = _writer(folder, checkpoint, [each for each in (board, log) if each is not None])
-        trainer = Trainer(model, visible, sampler, train, streams, folder=folder, log=write)
-        trainer.run(checkpoint)
-        info = {"best_epoch": trainer.progress.best_epoch, "epochs": trainer.progress.epoch}
+    log_all = _writer(folder, checkpoint, [each for each in (board, log) if each is not None])
+    begin = None if start is None else Path(start)
+    facts = {key: recipe[key] for key in ("model", "settings", "target", "sources", "seed", "split", "data_hash")}
+    trainer = Trainer(model, visible, sampler, train, streams, folder=folder, log=log_all, facts=facts, start=begin)
+    info = trainer.run(checkpoint)
     model.eval()
     info |= {"wall_seconds": time.perf_counter() - began[0], "cpu_seconds": time.process_time() - began[1]}
     info |= {"data_hash": split.data.hash, "split_hash": split.hash, "leak": split.leak, "parameters": _size(model)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from crossrec.errors import InputError
 from crossrec.evaluation.metrics import per_user
 from crossrec.evaluation.protocols import Protocol
 from crossrec.models.base import Model, Phase
+from crossrec.samplers import table
 from crossrec.samplers.base import Sampler
 from crossrec.streams import Streams
-from crossrec.train import distributed
+from crossrec.train import distributed, phases
 from crossrec.train.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from crossrec.train.gradients import TableGradients
 from crossrec.train.objective import compiled, loss_of
@@ -52,11 +53,16 @@ class Trainer:
         *,
         folder: Path | None = None,
         log: Callable[[Record], None] = lambda record: None,
+        facts: Mapping[str, Any] | None = None,
+        start: Path | None = None,
     ) -> None:
+        """``start``: a run whose finished phases are taken over where they are the same; ``facts`` say what is the same."""
         self.model, self.split, self.sampler, self.streams = model, split, sampler, streams
         self.shared_config = self.config = config
         self.samplers: dict[str, Sampler | None] = {}
-        self.folder, self.log = folder, log
+        self.folder, self.log, self.start = folder, log, start
+        self.mark = dict(facts or {}) | {"processes": distributed.world()}
+        self.taken: list[str] = []
         self.device = streams.device
         seed = streams.seed if config.protocol == "authors" else 0
         self.validation = Protocol(config.protocol, split.valid, seed)
@@ -68,32 +74,66 @@ class Trainer:
         self.tables = TableGradients()
         self.loss_of = compiled(model) if config.compile else loss_of
 
-    def run(self, checkpoint: Checkpoint | None = None) -> None:
-        """Train through all phases, from the start or from a checkpoint. The model ends with its best weights."""
-        phases = self.model.phases()
+    def run(self, checkpoint: Checkpoint | None = None) -> Record:
+        """Train through all phases, from the start or from a checkpoint. The model ends with its best weights.
+
+        Returns what a run's record says of it; nothing where the model has no phases.
+        """
+        steps = self.model.phases()
         if checkpoint is not None:
             self.progress = Progress(**checkpoint.numbers["progress"])
             self.records = checkpoint.numbers["records"]
-        for number, phase in enumerate(phases):
+        for number, phase in enumerate(steps):
+            self._enter(phase)
             if number < self.progress.phase:
                 continue
             if number > self.progress.phase:
                 self.progress = Progress(phase=number)
+            if checkpoint is None and self._take(number, phase):
+                continue
+            self.model.begin(phase)
             if phase.choices:
                 self._choose(phase)
             else:
                 self._run_phase(phase, checkpoint)
             checkpoint = None
+            if number + 1 < len(steps):
+                self._keep(number)
+        found: Record = {"best_epoch": self.progress.best_epoch, "epochs": self.progress.epoch} if steps else {}
+        return found | ({"taken_over": self.taken, "taken_from": str(self.start)} if self.taken else {})
+
+    def _enter(self, phase: Phase) -> None:
+        """Settings and sampler of a phase, and its mark: what decides how it ends, with all before it."""
+        self.config = from_settings(TrainConfig, phase.train, base=self.shared_config)
+        own = dict(phase.sampler or {})
+        self.drawing = table.make(own.pop("name"), **own) if own else self.sampler
+        if self.config.loss == "softmax":
+            self.drawing = None
+        self.mark["ends"] = phases.fingerprint(self.mark, phase, self.config, self.drawing)
+
+    def _take(self, number: int, phase: Phase) -> bool:
+        """Take a phase over from the run to start from, if it has the same one and all before it were taken as well."""
+        groups = phases.take(self.start, number, self.mark["ends"]) if self.start else None
+        if groups is None or len(self.taken) < number:
+            return False
+        self.model.load_state_dict(groups["model"])
+        self._load_streams(groups["streams"])
+        self.taken.append(phase.name)
+        return True
+
+    def _keep(self, number: int) -> None:
+        if self.folder is not None:
+            groups = {"model": self.model.state_dict(), "streams": self._all_streams()}
+            if distributed.rank() == 0:
+                phases.keep(self.folder, number, self.mark["ends"], groups)
 
     def _run_phase(self, phase: Phase, checkpoint: Checkpoint | None) -> None:
-        self.config = config = from_settings(TrainConfig, phase.train, base=self.shared_config)
-        progress = self.progress
-        self.model.begin(phase)
+        config, progress = self.config, self.progress
         self.batcher = Batcher(self.split.events, self.model.views(), self.device)
         learning = self._learning(phase)
         domains = (phase.domain, *phase.also)
         rows = TrainingRows(self.batcher, self.split.train, domains, config.first)
-        self.samplers = {domain: copy.deepcopy(self.sampler) for domain in domains}
+        self.samplers = {domain: copy.deepcopy(self.drawing) for domain in domains}
         for domain, sampler in self.samplers.items():
             if sampler is not None:
                 sampler.prepare(self.split, domain, self.device)
@@ -119,8 +159,6 @@ class Trainer:
 
     def _choose(self, phase: Phase) -> None:
         """Try every value of a phase with choices; the model ends with the one that validates best."""
-        self.config = self.shared_config
-        self.model.begin(phase)
         self.batcher = Batcher(self.split.events, self.model.views(), self.device)
         for value in phase.choices:
             self.progress.epoch += 1
@@ -149,7 +187,7 @@ class Trainer:
         self.model.train()
         for sampler in self.samplers.values():
             if sampler is not None:
-                sampler.begin_epoch(self.model, self.progress.epoch)
+                sampler.begin_epoch(self.model, self.progress.epoch, self.streams["negatives"])
         loss, count = 0.0, 0
         negatives = self.streams["negatives"]
         drawn = negatives.get_state()
@@ -217,11 +255,7 @@ class Trainer:
                 f"The weights are not finite numbers after phase {self.progress.phase}, epoch {self.progress.epoch}. Lower the "
                 "learning rate or the scale, or set clip; the last checkpoint is kept."
             )
-        streams = {
-            f"{number}.{name}": state
-            for name, mine in self.streams.state().items()
-            for number, state in enumerate(distributed.gather(mine))
-        }
+        streams = self._all_streams()
         if distributed.rank() == 0:
             groups = {
                 "model": self.model.state_dict(),
@@ -243,6 +277,18 @@ class Trainer:
             Checkpoint(groups, numbers).save(self.folder)
         self.saved_at = time.monotonic()
 
+    def _all_streams(self) -> dict[str, Tensor]:
+        """The random streams of every process."""
+        return {
+            f"{number}.{name}": state
+            for name, mine in self.streams.state().items()
+            for number, state in enumerate(distributed.gather(mine))
+        }
+
+    def _load_streams(self, saved: Mapping[str, Tensor]) -> None:
+        mine = f"{distributed.rank()}."
+        self.streams.load_state({name.removeprefix(mine): s for name, s in saved.items() if name.startswith(mine)})
+
     def _together(self, due: bool) -> bool:
         """The first process decides for all whether to save."""
         mine = torch.tensor(int(due and distributed.rank() == 0))
@@ -259,10 +305,7 @@ class Trainer:
                 f"The checkpoint is of {trained_by} processes and now there are {distributed.world()}: an exact resume needs as "
                 "many."
             )
-        mine = f"{distributed.rank()}."
-        self.streams.load_state(
-            {name.removeprefix(mine): s for name, s in groups["streams"].items() if name.startswith(mine)}
-        )
+        self._load_streams(groups["streams"])
         for domain, sampler in self.samplers.items():
             if sampler is not None:
                 own = f"{domain}."

@@ -52,8 +52,11 @@ def _domain_loss(
     positive_P = (query_PD * model.items(batch.positive_P)).sum(-1)
     drawn = sampler.draw(batch, query_PD.detach(), model, config.negatives, generator)
     negative_PK = negative_logits(model, batch, query_PD, drawn)
+    hard_PH = None if drawn.hard is None else negative_logits(model, batch, query_PD, drawn.hard)
     if config.loss == "sampled_softmax":
-        return losses.sampled_softmax(positive_P, negative_PK, drawn.log_q)
+        return losses.sampled_softmax(positive_P, negative_PK, drawn.log_q, hard_PH)
+    if hard_PH is not None:
+        negative_PK = torch.cat([negative_PK, hard_PH], -1)
     return (losses.bce if config.loss == "bce" else losses.bpr)(positive_P, negative_PK)
 
 
