@@ -46,7 +46,7 @@ LAYERS = {
     "evaluation": {"data", "models", "recommender"},
     "train": {"data", "nn", "models", "samplers", "evaluation", "recommender"},
     "retrieve": {"data", "recommender"},
-    "experiments": {"data", "evaluation"},
+    "experiments": {"data", "models", "samplers", "train", "evaluation", "recommender"},
     "doctor": set(),
 }
 """Who may import whom, beside the floor and themselves. ``testing`` may import all but ``cli``, and ``cli`` everything."""

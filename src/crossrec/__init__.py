@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it against _PLA
     from crossrec.models.base import Model as Model
     from crossrec.models.bprmf import BPRMF as BPRMF
     from crossrec.models.cl4srec import CL4SRec as CL4SRec
+    from crossrec.models.dasl import DASL as DASL
     from crossrec.models.encoder import Encoder as Encoder
     from crossrec.models.gru4rec import GRU4Rec as GRU4Rec
     from crossrec.models.itemknn import ItemKNN as ItemKNN
@@ -51,6 +52,7 @@ _PLACES = {
     "CL4SRec": "crossrec.models.cl4srec",
     "ColdUsers": "crossrec.data.splits",
     "Columns": "crossrec.data.columns",
+    "DASL": "crossrec.models.dasl",
     "DataError": "crossrec.errors",
     "Dataset": "crossrec.data.dataset",
     "Encoder": "crossrec.models.encoder",

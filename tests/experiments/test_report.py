@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -14,9 +15,11 @@ import numpy as np
 import pytest
 
 from crossrec.errors import InputError
+from crossrec.experiments import report
 from crossrec.experiments.compare import compare
 from crossrec.experiments.comparison import Comparison
 from crossrec.experiments.curves import read_curves
+from crossrec.experiments.quality import NEGATIVES, read_quality
 from crossrec.experiments.report import NO_PLOTS, write_report
 
 MakeRun = Callable[..., Path]
@@ -248,6 +251,58 @@ def test_curves_are_read_leniently(make_run: MakeRun, comparison: Comparison, ru
     assert [epoch for epoch, _ in found.valid] == [2, 5, 7]
     compared = read_curves([*runs, run], "hr@10", comparison)
     assert [(c.system, c.label) for c in compared] == [(0, "single"), (1, "merged"), (2, "phases")]
+
+
+def watched(run: Path, epochs: int, hard: bool, true: bool = False, domain: str = "games") -> None:
+    """Leave records of negatives in a run folder, the last line cut short."""
+    lines = []
+    for epoch in range(1, epochs + 1):
+        drawn = {"negatives": 80, "later_clicked": 0.004, "expected": 0.005, "lift": 0.8, "rank": 0.5}
+        drawn |= {"true_top": 0.01, "true_affinity": 1.25} if true else {}
+        chosen = drawn | {"later_clicked": 0.01 * epoch, "lift": 2.0 * epoch, "rank": 1 / (8 * epoch)} if hard else None
+        at = {"record": epoch, "phase": "train", "epoch": epoch, "domain": domain, "hard_share": 0.25 if hard else 0}
+        lines.append(json.dumps(at | {"drawn": drawn, "hard": chosen}))
+    with (run / NEGATIVES).open("a") as file:
+        file.write("\n".join([*lines, '{"record": 7, "pha' if domain == "toys" else ""]))
+
+
+@pytest.mark.parametrize("plots", [True, False])
+def test_negatives(
+    tmp_path: Path, make_run: MakeRun, runs: list[Path], monkeypatch: pytest.MonkeyPatch, plots: bool
+) -> None:
+    if plots:
+        pytest.importorskip("matplotlib")
+    else:
+        monkeypatch.setattr(report, "_library", lambda: None)
+    watched(runs[0], 6, hard=False)
+    watched(runs[1], 4, hard=True, true=True)
+    watched(runs[1], 3, hard=True, domain="toys")
+    path = tmp_path / "report.html"
+    write_report(path, title="t", runs=[*runs, make_run("other", [1, 2], curve=curve(3))])
+    page = check(path)
+    assert page.tags.count("svg") == (3 if plots else 0)  # learning curves, and the negatives of two domains
+    labels = [label for label in page.labels if label.startswith("Negatives in")]
+    assert [label.rpartition("(")[2] for label in labels] == (["single, merged).", "merged)."] if plots else [])
+    text = " ".join(check_text(path).split())
+    assert "4 0.4 % 0.500 4 % 0.031 0.4 % 0.500" in text  # epoch 4: single drawn, merged hard and drawn
+    assert "single games train drawn 100 % 0.4 % 0.5 % 0.80 0.500 – –" in text
+    assert "merged games train hard 25 % 4 % 0.5 % 8.00 0.031 1 % 1.25" in text
+    assert "merged toys train hard 25 % 3 % 0.5 % 6.00 0.042 – –" in text
+    assert "true affinity" in text.lower()
+
+
+def test_runs_that_were_not_watched_have_no_negatives(tmp_path: Path, runs: list[Path]) -> None:
+    path = tmp_path / "report.html"
+    write_report(path, title="t", runs=runs)
+    assert "Negatives" not in check(path).text
+
+
+def test_epochs_of_negatives_are_counted_on_over_the_phases(make_run: MakeRun) -> None:
+    run = make_run("phases", [1, 2], curve=[*curve(3, phase="own"), *curve(4)])
+    watched(run, 4, hard=True)
+    (found,) = read_quality([run], None)
+    assert found.points("drawn", "rank") == [(4, 0.5), (5, 0.5), (6, 0.5), (7, 0.5)]
+    assert found.points("hard", "true_top") == []
 
 
 def test_long_trainings_are_thinned(tmp_path: Path, make_run: MakeRun) -> None:

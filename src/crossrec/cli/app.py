@@ -16,6 +16,7 @@ from crossrec.cli.models import models
 from crossrec.cli.prepare import prepare
 from crossrec.cli.recommend import recommend
 from crossrec.cli.report import report
+from crossrec.cli.reproduce import reproduce
 from crossrec.cli.samplers import samplers
 from crossrec.cli.simulate import simulate
 from crossrec.cli.train import train
@@ -35,6 +36,7 @@ COMMANDS = (
     train,
     evaluate,
     compare,
+    reproduce,
     recommend,
     export,
     report,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from crossrec.data.dataset import Dataset
     from crossrec.data.splits import Split
     from crossrec.models.base import Model
+    from crossrec.recommender import Recommender
     from crossrec.samplers.base import Sampler
     from crossrec.train.settings import TrainConfig
 
@@ -60,6 +61,12 @@ def train(
     ] = None,
     device: options.Device = "cpu",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write RUN/tensorboard too.")] = False,
+    watch_negatives: Annotated[
+        bool, typer.Option("--watch-negatives", help="Record how good negatives are, for the report.")
+    ] = False,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="WORLD", help="A simulated folder: watch negatives against its truth.")
+    ] = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print every setting and what it means; train nothing.")
     ] = False,
@@ -88,17 +95,13 @@ def train(
         raise InputError("--out is missing: name the run folder to write.")
     distributed.start()
     place = distributed.device(device)
-    note(f"{model} for {target} from {', '.join(_sources(data, target, source)) or 'itself alone'}; {_size(held)}")
-    if held.leak:
-        warn(held.leak)
+    _announce(model, held, _sources(data, target, source))
     fitted: dict[str, Any] = {"sources": source, "sampler": sampler, "preset": preset, "seed": seed, **trained}
     fitted |= {"model_settings": changed["model"], "sampler_settings": changed["sampler"]}
     fitted |= {"resume": resume, "start": start, "device": place, "tensorboard": tensorboard}
-    summary = _fit(model, held, out, parts[1], fitted)
-    if json:
-        emit(summary)
-    else:
-        _print(summary)
+    fit = _watching(data, truth) if watch_negatives or truth is not None else None
+    summary = _fit(fit, model, held, out, parts[1], fitted)
+    (emit if json else _print)(summary)
 
 
 def _routed(
@@ -138,18 +141,37 @@ def _sources(data: Dataset, target: str, asked: list[str] | None) -> list[str]:
     return [name for name in data.domains if name != target] if asked is None else asked
 
 
-def _size(split: Split) -> str:
-    return f"{len(split.train):,} rows to learn from, {len(split.valid):,} events to choose by, {len(split.test):,} to test"
+def _announce(model: str, split: Split, sources: list[str]) -> None:
+    size = f"{len(split.train):,} rows to learn from, {len(split.valid):,} events to choose by, {len(split.test):,} to test"
+    note(f"{model} for {split.target} from {', '.join(sources) or 'itself alone'}; {size}")
+    if split.leak:
+        warn(split.leak)
 
 
-def _fit(model: str, split: Split, out: Path, config: TrainConfig, fitted: dict[str, Any]) -> dict[str, Any]:
-    """Train, watched; what is worth saying of it."""
-    from crossrec.train.fit import fit
+def _watching(data: Dataset, world: Path | None) -> Callable[..., Recommender]:
+    """``fit``, with its negatives watched."""
+    from crossrec.data.truth import PlantedTruth
+    from crossrec.experiments.negatives import watch_negatives
+
+    truth = None if world is None else PlantedTruth(data, world)
+    return lambda *given, **named: watch_negatives(*given, truth=truth, **named)[0]
+
+
+def _fit(
+    fit: Callable[..., Recommender] | None,
+    model: str,
+    split: Split,
+    out: Path,
+    config: TrainConfig,
+    fitted: dict[str, Any],
+) -> dict[str, Any]:
+    """Train, watched, by another than the usual ``fit`` where one is given; what is worth saying of it."""
+    from crossrec.train.fit import fit as usual
 
     command = shlex.join(["crossrec", *sys.argv[1:]])
     with Watch(config.metric) as watch:
         try:
-            recommender = fit(model, split, out=out, command=command, log=watch, **fitted)
+            recommender = (fit or usual)(model, split, out=out, command=command, log=watch, **fitted)
         except KeyboardInterrupt:
             note(f"Interrupted. The same command with --resume goes on from the last checkpoint in {out}.")
             raise

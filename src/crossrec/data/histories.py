@@ -74,7 +74,7 @@ class View:
         chunks, lengths, rows = [], [], []
         base_B = torch.zeros_like(length_B)
         total = 0
-        for a, b in _chunk(length_B[order_B].cpu().numpy()):
+        for a, b in like_lengths(length_B[order_B].cpu().numpy()):
             row = order_B[a:b]
             length = length_B[row]
             longest = int(length[-1])
@@ -91,8 +91,8 @@ class View:
         return History(tuple(chunks), tuple(lengths), tuple(rows), flat_P, total)
 
 
-def _chunk(length_B: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches of rows, sorted by length, that are run together; rows without any event are in none.
+def like_lengths(length_B: np.ndarray) -> list[tuple[int, int]]:
+    """Stretches of rows, sorted by length, that are run together; rows of length 0 are in none.
 
     From the longest row down, a stretch takes shorter rows until its padding would exceed ``CHUNK_WASTE``.
     """

@@ -29,20 +29,39 @@ class Curve:
     """The validated epoch whose weights were kept."""
 
 
-def read_curves(runs: Sequence[Path], metric: str, comparison: Comparison | None) -> list[Curve]:
-    """The curves of the runs that left one; runs of one compared system share its name and number."""
-    runs = [Path(run) for run in runs]
+@dataclass(frozen=True)
+class Shown:
+    """How a run is shown in every plot."""
+
+    run: Path
+    name: str
+    system: int
+    """Runs of one system (its seeds) have one number."""
+    label: str
+    """The system's name."""
+
+
+def shown(runs: Sequence[Path], comparison: Comparison | None) -> list[Shown]:
+    """Names of the runs; those of one compared system share its name and number."""
     belongs: dict[Path, tuple[int, str]] = {}
     for number, system in enumerate(comparison.systems if comparison else ()):
         belongs |= {Path(run).resolve(): (number, system.name) for run in system.runs}
-    curves = []
-    for name, run in zip(name_groups([[run] for run in runs]), runs, strict=True):
-        lines = read_curve(run)
+    found = []
+    for name, run in zip(name_groups([[run] for run in runs]), map(Path, runs), strict=True):
         if run.resolve() not in belongs:
             belongs[run.resolve()] = (len({number for number, _ in belongs.values()}), name)
+        found.append(Shown(run, name, *belongs[run.resolve()]))
+    return found
+
+
+def read_curves(runs: Sequence[Path], metric: str, comparison: Comparison | None) -> list[Curve]:
+    """The curves of the runs that left one."""
+    curves = []
+    for each in shown(runs, comparison):
+        lines = read_curve(each.run)
         if lines:
-            number, label = belongs[run.resolve()]
-            curves.append(_curve(name, number, label, lines, metric, read_run(run).get("best_epoch")))
+            best_epoch = read_run(each.run).get("best_epoch")
+            curves.append(_curve(each.name, each.system, each.label, lines, metric, best_epoch))
     return curves
 
 

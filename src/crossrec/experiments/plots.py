@@ -16,6 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from crossrec.evaluation.statistics import Estimate
 from crossrec.experiments.comparison import Comparison, Pair
 from crossrec.experiments.curves import Curve
+from crossrec.experiments.quality import Quality
 from crossrec.experiments.wording import compact, shorten
 
 COLOURS = ("#3b82d6", "#d9730d", "#2e9d5b", "#c2529b", "#8a6bd8", "#7a8794")
@@ -118,6 +119,43 @@ def lift(comparison: Comparison, pair: Pair) -> str:
         _legend(figure, [_kind_key(*kinds.get(kind, ("o", COLOURS[5], False)), label) for kind, label in found])
 
     return _draw(build, 1.5 + 0.25 * len(rows), f"lift{comparison.pairs.index(pair)}")
+
+
+def negatives(found: Sequence[Quality], number: int) -> str:
+    """Shares that are later clicked, mean ranks, and what the truth says, by epoch; ``number``: of this plot on the page."""
+    said = {
+        "later_clicked": ("Later clicked by the same user", "% of negatives", 100),
+        "rank": ("Rank under the model", "mean (0 is the best)", 1),
+        "true_top": ("Truly among the user's 1 % most wanted", "% of negatives", 100),
+    }
+    kinds = {"hard": ("-", 1.6), "drawn": ("--", 1.1)}
+    drawn = {key: [(q.system, kind, q.points(kind, key)) for q in found for kind in kinds] for key in said}
+    panels = [key for key, lines in drawn.items() if any(points for _, _, points in lines)]
+    chosen = [kind for kind in kinds if any(quality.points(kind, "rank") for quality in found)]
+
+    def build(figure: Figure) -> None:
+        for axes, key in zip(figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0], panels, strict=True):
+            title, unit, scale = said[key]
+            lines = [(_colour(system), *kinds[kind], points) for system, kind, points in drawn[key]]
+            if key == "later_clicked":
+                lines += [(_INK, ":", 1.1, quality.points("drawn", "expected")) for quality in found]
+            for colour, dash, width, points in lines:
+                epochs, values = [epoch for epoch, _ in points], [scale * value for _, value in points]
+                alone = "." if len(points) == 1 else ""
+                axes.plot(epochs, values, color=colour, linestyle=dash, linewidth=width, marker=alone)
+            axes.set_ylim(0, 1 if key == "rank" else None)
+            axes.set_title(title)
+            axes.set_ylabel(unit)
+        axes.set_xlabel("epoch")
+        axes.locator_params(axis="x", integer=True)
+        labels = {quality.system: quality.label for quality in found}
+        systems = [Line2D([], [], color=_colour(system), label=shorten(name)) for system, name in labels.items()]
+        ways = [Line2D([], [], color=_INK, linestyle=kinds[kind][0], linewidth=1.3, label=kind) for kind in chosen]
+        ways += [Line2D([], [], color=_INK, linestyle=":", label="uniform draws")] if "later_clicked" in panels else []
+        figure.legend(handles=systems, loc="outside upper left")
+        figure.legend(handles=ways, loc="outside upper right", ncols=1 if len(systems) > 1 else len(ways))
+
+    return _draw(build, 1.0 + 1.8 * len(panels), f"negatives{number}")
 
 
 def _loss_panel(axes: Axes, curves: Sequence[Curve]) -> None:

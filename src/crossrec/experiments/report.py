@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from crossrec.errors import InputError
-from crossrec.experiments import sections
+from crossrec.experiments import quality, sections
 from crossrec.experiments.comparison import Comparison
 from crossrec.experiments.curves import Curve, read_curves
 from crossrec.experiments.page import Figure, heading, page, paragraph, plot, table
@@ -59,7 +59,7 @@ def write_report(
         *sections.data(description),
         *sections.results(folders),
         *sections.comparison_tables(comparison),
-        *_plots(comparison, curves, metric),
+        *_plots(comparison, curves, metric, folders),
         *sections.recommendations(recommendations),
         *sections.making(folders),
         *sections.closing(comparison, notes),
@@ -67,8 +67,8 @@ def write_report(
     _write(Path(path), page(title, body))
 
 
-def _plots(comparison: Comparison | None, curves: Sequence[Curve], metric: str) -> list[str]:
-    """Learning curves, metric by history length, lift per user group: each with its table."""
+def _plots(comparison: Comparison | None, curves: Sequence[Curve], metric: str, runs: Sequence[Path]) -> list[str]:
+    """Metric by history length, lift per user group, learning curves, quality of negatives: each with its table."""
     library = _library()
     parts = []
     if comparison:
@@ -77,6 +77,7 @@ def _plots(comparison: Comparison | None, curves: Sequence[Curve], metric: str) 
         svg = library.learning_curves(curves, metric) if library else None
         words = f"Training loss and validation {metric} by epoch ({', '.join(curve.run for curve in curves)})."
         parts += [heading("Learning curves"), plot(svg, words, _curve_table(curves, metric))]
+    parts += quality.negatives(runs, comparison, library)
     if parts and library is None:
         parts.append(paragraph(NO_PLOTS, "soft"))
     return parts

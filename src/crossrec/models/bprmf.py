@@ -17,6 +17,7 @@ from crossrec.data.batches import Batch, Views
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
 from crossrec.models.base import Model, Phase
+from crossrec.models.published import REALHNS_TRAINING
 from crossrec.nn.items import ItemTable
 
 
@@ -50,6 +51,11 @@ class BPRMF(Model):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {
             "train": {"loss": "bpr", "negatives": 16, "first": "all", "lr": 5e-3, "batch": 256},
+            "sampler": {"name": "uniform", "shared": False},
+        },
+        "authors": {
+            "model": {"row": "user", "l2": 1e-4},
+            "train": {**REALHNS_TRAINING, "loss": "bpr", "first": "all", "lr": 1e-3, "batch": 256},
             "sampler": {"name": "uniform", "shared": False},
         },
     }

@@ -8,6 +8,7 @@ from crossrec.errors import InputError, nearest
 from crossrec.models.base import Model
 from crossrec.models.bprmf import BPRMF
 from crossrec.models.cl4srec import CL4SRec
+from crossrec.models.dasl import DASL
 from crossrec.models.gru4rec import GRU4Rec
 from crossrec.models.itemknn import ItemKNN
 from crossrec.models.pop import Pop
@@ -15,7 +16,7 @@ from crossrec.models.sasrec import SASRec
 from crossrec.models.twotower import TwoTower
 
 MODELS: dict[str, type[Model]] = {
-    model.name: model for model in (Pop, ItemKNN, BPRMF, SASRec, GRU4Rec, CL4SRec, TwoTower)
+    model.name: model for model in (Pop, ItemKNN, BPRMF, SASRec, GRU4Rec, CL4SRec, TwoTower, DASL)
 }
 
 

@@ -49,8 +49,18 @@ class Transformer(nn.Module):
 
     def forward(self, history: History, table: Callable[[Tensor], Tensor]) -> Tensor:
         """States h_PD of the queries; where no event precedes, the state of an empty row. ``table``: ids to vectors."""
+        return self.last(history, self.places(history, table))
+
+    def last(self, history: History, h_TD: Tensor) -> Tensor:
+        """States h_PD of the queries among those of all places."""
         if not history.chunks:
             return self.norm.bias.expand(len(history.at_P), -1)
+        return torch.cat([h_TD, self.norm.bias[None]])[history.at_P]
+
+    def places(self, history: History, table: Callable[[Tensor], Tensor]) -> Tensor:
+        """States h_TD of all places of the history's chunks laid end to end, those behind the end of a row included."""
+        if not history.chunks:
+            return self.norm.bias.new_zeros(0, len(self.norm.bias))
         shapes = [(chunk.shape[0], chunk.shape[1]) for chunk in history.chunks]
         pads = [self.max_len - length for length in history.lengths]
         items_T = torch.cat([chunk.flatten() for chunk in history.chunks])
@@ -64,4 +74,5 @@ class Transformer(nn.Module):
         x_TD = dropout(e_TD * e_TD.shape[1] ** 0.5 + self.positions[place_T], self.dropout, self.training)
         for block in self.blocks:
             x_TD = block(x_TD, shapes, pads)
-        return torch.cat([self.norm(x_TD), self.norm.bias[None]])[history.at_P]
+        h_TD: Tensor = self.norm(x_TD)
+        return h_TD

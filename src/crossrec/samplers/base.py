@@ -5,7 +5,7 @@ Shapes: P queries, K negatives of each, M negatives shared by all queries of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -70,6 +70,22 @@ class Sampler:
     def draw(self, batch: Batch, query_PD: Tensor, model: Model, count: int, generator: torch.Generator) -> Negatives:
         """``count`` negatives for every query, none of them among the user's training items."""
         raise NotImplementedError
+
+    def unseen(self, user_P: Tensor, draw: Callable[[tuple[int, ...]], Tensor], count: int) -> Tensor:
+        """``count`` ids for each user, (P, count), by ``draw``, which takes a shape; what a user has in training is drawn
+        again."""
+        ids_PK = draw((len(user_P), count))
+        for _ in range(ATTEMPTS):
+            taken_PK = self.seen.contains(user_P, ids_PK)
+            num_taken = int(taken_PK.sum())
+            if not num_taken:
+                break
+            ids_PK[taken_PK] = draw((num_taken,))
+        return ids_PK
+
+    def facts(self) -> dict[str, float]:
+        """What is worth recording of the epoch that has just ended; it goes into ``metrics.jsonl``."""
+        return {}
 
     def state(self) -> dict[str, Tensor]:
         """What must be saved between epochs for an exact resume."""

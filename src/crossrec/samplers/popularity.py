@@ -11,7 +11,7 @@ from torch import Tensor
 from crossrec.data.batches import Batch
 from crossrec.data.splits import Split
 from crossrec.models.base import Model
-from crossrec.samplers.base import ATTEMPTS, Negatives, Sampler
+from crossrec.samplers.base import Negatives, Sampler
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,10 @@ class Popularity(Sampler):
             self.log_q_V = torch.as_tensor(np.log(share_V), dtype=torch.float32, device=device)
 
     def draw(self, batch: Batch, query_PD: Tensor, model: Model, count: int, generator: torch.Generator) -> Negatives:
-        if self.config.shared:
-            ids_M = self._ids((count,), generator)
-            return Negatives(ids_M, log_q=self.log_q_V[ids_M - self.block.start])
-        ids_PK = self._ids((len(batch), count), generator)
-        for _ in range(ATTEMPTS):
-            taken_PK = self.seen.contains(batch.user_P, ids_PK)
-            num_taken = int(taken_PK.sum())
-            if not num_taken:
-                break
-            ids_PK[taken_PK] = self._ids((num_taken,), generator)
-        return Negatives(ids_PK, log_q=self.log_q_V[ids_PK - self.block.start])
+        def drawn(shape: tuple[int, ...]) -> Tensor:
+            share = torch.rand(shape, generator=generator, dtype=torch.float64, device=self.device)
+            place = torch.searchsorted(self.cumulated_S, share, right=True)
+            return self.item_S[place.clamp(max=len(self.item_S) - 1)]
 
-    def _ids(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        drawn = torch.rand(shape, generator=generator, dtype=torch.float64, device=self.device)
-        return self.item_S[torch.searchsorted(self.cumulated_S, drawn, right=True).clamp(max=len(self.item_S) - 1)]
+        ids = drawn((count,)) if self.config.shared else self.unseen(batch.user_P, drawn, count)
+        return Negatives(ids, log_q=self.log_q_V[ids - self.block.start])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crossrec.data.batches import Batch
 from crossrec.models.base import Model
-from crossrec.samplers.base import ATTEMPTS, Negatives, Sampler
+from crossrec.samplers.base import Negatives, Sampler
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,11 @@ class Uniform(Sampler):
     Config = UniformConfig
 
     def draw(self, batch: Batch, query_PD: Tensor, model: Model, count: int, generator: torch.Generator) -> Negatives:
-        low, high = self.block.start, self.block.stop
-        log_q = torch.tensor(-math.log(high - low), device=self.device)
-        if self.config.shared:
-            return Negatives(torch.randint(low, high, (count,), generator=generator, device=self.device), log_q=log_q)
-        ids_PK = torch.randint(low, high, (len(batch), count), generator=generator, device=self.device)
-        for _ in range(ATTEMPTS):
-            taken_PK = self.seen.contains(batch.user_P, ids_PK)
-            num_taken = int(taken_PK.sum())
-            if not num_taken:
-                break
-            ids_PK[taken_PK] = torch.randint(low, high, (num_taken,), generator=generator, device=self.device)
-        return Negatives(ids_PK, log_q=log_q)
+        log_q = torch.tensor(-math.log(len(self.block)), device=self.device)
+
+        def drawn(shape: tuple[int, ...]) -> Tensor:
+            return torch.randint(self.block.start, self.block.stop, shape, generator=generator, device=self.device)
+
+        return Negatives(
+            drawn((count,)) if self.config.shared else self.unseen(batch.user_P, drawn, count), log_q=log_q
+        )

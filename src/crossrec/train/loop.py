@@ -149,6 +149,7 @@ class Trainer:
             progress.epoch += 1
             record: Record = {"phase": phase.name, "epoch": progress.epoch, "epochs": config.epochs}
             record["loss"] = self._epoch(rows, optimizer)
+            record |= {"sampler": facts} if (facts := self._facts(phase.domain)) else {}
             optimizer.param_groups[0]["lr"] *= config.decay
             record["seconds"], record["cpu_seconds"] = time.perf_counter() - began[0], time.process_time() - began[1]
             if phase.domain == self.model.target and progress.is_due(config):
@@ -201,6 +202,10 @@ class Trainer:
             step_loss, step_count = self._step(rows, index, optimizer, step)
             loss, count = loss + step_loss, count + step_count
         return loss / max(count, 1)
+
+    def _facts(self, domain: str) -> dict[str, float]:
+        sampler = self.samplers[domain]
+        return {} if sampler is None else sampler.facts()
 
     def _step(
         self, rows: TrainingRows, index: Tensor, optimizer: torch.optim.Optimizer, step: int

@@ -1,0 +1,143 @@
+"""Make the tables of a paper again: train what is missing, measure, and write the results down.
+
+It stands on models, samplers and training as nothing else in this room does: a table is made by training its rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crossrec.errors import InputError
+from crossrec.experiments.recipe import HONEST, Recipe
+from crossrec.experiments.reproduce_files import RESULTS, find_paper, load_recipe, metrics_of, read_expected
+from crossrec.experiments.reproduce_measure import Measured, measured
+from crossrec.experiments.reproduce_results import merge_lines, read_lines
+from crossrec.experiments.reproduce_train import Trainings, Watch, alone
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What was measured."""
+
+    recipe: Recipe
+    cells: tuple[Measured, ...]
+    results: Path
+    """The file that the lines were put into."""
+    quick: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        cells = [
+            {
+                **dataclasses.asdict(one.line),
+                "gap": one.gap,
+                "note": one.note,
+                "why": one.why,
+                "leak": one.leak,
+                "tests": [dataclasses.asdict(test) for test in one.tests],
+            }
+            for one in self.cells
+        ]
+        told = {"paper": self.recipe.paper, "quick": self.quick, "results": str(self.results)}
+        return {**told, "beware": self.recipe.beware, "cells": cells}
+
+
+def _unwatched(_: str) -> AbstractContextManager[Callable[[dict[str, Any]], None]]:
+    return nullcontext(lambda record: None)
+
+
+def reproduce(
+    paper: str,
+    *,
+    tables: Sequence[str] | None = None,
+    rows: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    seeds: int | None = None,
+    quick: bool = False,
+    protocol: str = HONEST.name,
+    data: Path | None = None,
+    runs: Path | None = None,
+    results: Path | None = None,
+    device: str = "cpu",
+    tell: Callable[[str], None] = lambda text: None,
+    watch: Watch = _unwatched,
+) -> Reproduction:
+    """Train, measure and write down the cells of a paper's tables.
+
+    A finished run is not trained again, an unfinished one goes on from its checkpoint; the results file is written anew
+    after every cell, and its lines of other cells stay.
+
+    Args:
+        paper: name of a folder below ``papers/``, or the path of one.
+        tables, rows, targets: names; None: all. A row may be named by its slug (``dns-star-gs``).
+        seeds: 1 to this one, for every row; None: as many as the row says.
+        quick: few epochs and one seed, in folders and a results file of their own: to see that all runs.
+        protocol: name of a variant of the recipe (``honest``, ``authors``), or ``all``.
+        data: the folder of the logs, or of all logs.
+        runs: where run folders are; None: ``runs/PAPER``.
+        results: the file to write; None: ``results.csv`` beside the recipe.
+        device: where to train and to rank.
+        tell: called with a line of what happens now.
+        watch: watches a training (see :data:`~crossrec.experiments.reproduce_train.Watch`).
+
+    Raises InputError for names that do not exist, logs that are not there, runs of other settings.
+    """
+    folder = find_paper(paper)
+    recipe, expected = load_recipe(folder), read_expected(folder)
+    cells = recipe.cells(tables, rows, targets, protocol)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("Tables are made in one process: start without torchrun.")
+    if seeds is not None and seeds < 1:
+        raise InputError(f"--seeds must be 1 or more, not {seeds}.")
+    if quick and results is not None:
+        raise InputError("--quick has a results file of its own, below --runs: leave --results out.")
+    place = runs or Path("runs", recipe.paper)
+    path = place / "quick" / RESULTS if quick else results or folder / RESULTS
+    read_lines(path)
+    chosen = list(recipe.tables) if tables is None else list(tables)
+    trainings = Trainings(recipe, place, watch, tell, data, quick, device)
+    many = [seeds or (1 if quick else cell.row.seeds[cell.variant.name]) for cell in cells]
+    plan = [(cell, range(1, 1 + count)) for cell, count in zip(cells, many, strict=True)]
+    for cell, numbers in plan:
+        for seed in numbers:
+            trainings.check(cell, seed)
+    order = _order(recipe, {table: metrics_of(table, recipe, expected) for table in recipe.tables})
+    found: list[Measured] = []
+    for number, (cell, numbers) in enumerate(plan, start=1):
+        tell(f"Cell {number} of {len(plan)}: {cell}")
+        for seed in numbers:
+            trainings.train(cell, seed)
+            trainings.evaluate(cell, seed)
+        new = measured(trainings, cell, list(numbers), chosen, expected)
+        with alone(place / "results", lambda: None):
+            merge_lines(path, [one.line for one in new], order)
+        found += new
+    return Reproduction(recipe, tuple(found), path, quick)
+
+
+def _order(recipe: Recipe, metrics: Mapping[str, Sequence[str]]) -> Callable[[Mapping[str, str]], tuple[int, ...]]:
+    """The recipe's order of lines; what it does not know comes last."""
+    data = [one.name for one in recipe.data]
+    rows = [row.name for row in recipe.rows]
+    protocols = [name for variant in recipe.variants for name in variant.protocols]
+
+    def place(name: str, known: Sequence[str]) -> int:
+        return known.index(name) if name in known else len(known)
+
+    def key(line: Mapping[str, str]) -> tuple[int, ...]:
+        return (
+            place(line["table"], list(recipe.tables)),
+            place(line["data"], data),
+            place(line["target"], recipe.targets),
+            place(line["row"], rows),
+            place(line["protocol"], protocols),
+            place(line["metric"], metrics.get(line["table"], ())),
+        )
+
+    return key
