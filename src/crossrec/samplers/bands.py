@@ -25,16 +25,16 @@ class Band:
     low: float
     high: float
 
-    def ranks(self, items: int) -> tuple[int, int]:
-        """First rank of the band and the one behind its last, of so many items; 0 is the best.
-
-        Raises InputError for a band that holds nothing.
-        """
+    def __post_init__(self) -> None:
+        """Raises InputError for a band that holds nothing."""
         if not 0 <= self.low < self.high <= 100:
             raise InputError(
                 f"A band goes from a lower to a higher percentage of the ranking, within 0 and 100, not {self.low:g} to "
                 f"{self.high:g}."
             )
+
+    def ranks(self, items: int) -> tuple[int, int]:
+        """First rank of the band and the one behind its last, of so many items; 0 is the best."""
         return int(np.floor(items * self.low / 100)), int(np.ceil(items * self.high / 100))
 
 
@@ -74,7 +74,9 @@ def select(
     """Columns (R, N) of items drawn for each user from a band of the user's ranking, without what the user has seen.
 
     The band holds the unseen items from its first rank on, as many as it is wide: where seen items lie inside, it reaches
-    as far to the right. Of these, N = min(``number``, width) are drawn without replacement, at random for every user.
+    as far to the right. Of these, N = min(``number``, width) are drawn without replacement, at random for every user;
+    a user who has fewer of them gets some twice, and one who has none left gets any unseen items (any at all, where
+    nothing is unseen).
     ``sample``: rank only so many items, drawn once for all users; the band is then that of the sample, so the ranks are off
     by about sqrt(p (1 - p) / sample) of the catalogue.
     """
@@ -92,14 +94,13 @@ def select(
     room_BV = torch.empty((min(size, len(query_RD)), len(item_VD)), device=query_RD.device)
     for a in range(0, len(query_RD), size):
         b = min(a + size, len(query_RD))
-        inside_BV = within(torch.mm(query_RD[a:b], item_VD.T, out=room_BV[: b - a]), low, high, *seen.block(a, b))
+        seen_BM, filled_BM = seen.block(a, b)
+        score_BV = torch.mm(query_RD[a:b], item_VD.T, out=room_BV[: b - a])
+        inside_BV = within(score_BV, low, high, seen_BM, filled_BM)
+        _fill(inside_BV, seen_BM, filled_BM)
         column_I = inside_BV.flatten().nonzero()[:, 0]
         bound_B1 = torch.searchsorted(column_I, torch.arange(b - a + 1, device=column_I.device) * len(item_VD))
         first_B, count_B = bound_B1[:-1], bound_B1.diff()
-        if not int(count_B.min()):
-            raise InputError(
-                f"No item is left in the band of {width} ranks for a user who has seen all of it: widen it."
-            )
         offset_BN = (permuted + shift_R[a:b, None]) % count_B[:, None]
         out_RN[a:b] = column_I[first_B[:, None] + offset_BN] % len(item_VD)
     return out_RN if column_V is None else column_V.to(torch.int32)[out_RN]
@@ -128,6 +129,15 @@ def within(score_BV: Tensor, low: int, high: int, seen_BM: Tensor, filled_BM: Te
     least_B1 = ascending_BV.gather(1, (size - stop_B)[:, None])
     score_BV[filled_BM.nonzero()[:, 0], seen_BM[filled_BM]] = torch.inf
     return (score_BV <= most_B1) & (score_BV >= least_B1)
+
+
+def _fill(inside_BV: Tensor, seen_BM: Tensor, filled_BM: Tensor) -> None:
+    """Give a user whose band holds nothing all that the user has not seen; all items, where nothing is left."""
+    for row in (~inside_BV.any(1)).nonzero()[:, 0].tolist():
+        inside_BV[row] = True
+        inside_BV[row, seen_BM[row][filled_BM[row]]] = False
+        if not bool(inside_BV[row].any()):
+            inside_BV[row] = True
 
 
 def _sorted(score_BV: Tensor) -> Tensor:

@@ -27,5 +27,9 @@ class DNS(PoolSampler):
     name = "dns"
     Config = DNSConfig
 
+    def check(self) -> None:
+        super().check()
+        self.at_least(1, "candidates")
+
     def pick(self, score_PN: Tensor, number: int, generator: torch.Generator) -> Tensor:
         return hardest(score_PN, self.config.candidates, number, generator)

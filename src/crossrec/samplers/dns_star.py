@@ -27,5 +27,9 @@ class DNSStar(PoolSampler):
     name = "dns_star"
     Config = DNSStarConfig
 
+    def check(self) -> None:
+        super().check()
+        self.at_least(1, "top")
+
     def pick(self, score_PN: Tensor, number: int, generator: torch.Generator) -> Tensor:
         return among_top(score_PN, self.config.top, number, generator)

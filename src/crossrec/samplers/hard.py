@@ -6,12 +6,14 @@ Shapes: P queries, K negatives of each, H of them hard, D width.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from crossrec.data.batches import Batch
 from crossrec.data.splits import Split
+from crossrec.errors import InputError
 from crossrec.models.base import Model
 from crossrec.samplers import curriculum
 from crossrec.samplers.base import Negatives, Sampler
@@ -33,6 +35,22 @@ class HardConfig(CurriculumConfig):
 
 class HardSampler(Sampler):
     """Base of the hard-negative samplers: a subclass fills ``choose``."""
+
+    def __init__(self, config: Any = None, **settings: Any) -> None:
+        super().__init__(config, **settings)
+        self.check()
+
+    def check(self) -> None:
+        """Raises InputError for settings that make no sense, before anything is trained."""
+        self.at_least(0, "hard", "start", "step")
+        self.at_least(1, "every", "strictness", "growth")
+
+    def at_least(self, least: int, *settings: str) -> None:
+        """Raises InputError where one of these settings is smaller."""
+        for key in settings:
+            value = getattr(self.config, key)
+            if value < least:
+                raise InputError(f"{type(self.config).__qualname__}.{key} must be at least {least}, not {value:g}.")
 
     def prepare(self, split: Split, domain: str, device: torch.device) -> None:
         super().prepare(split, domain, device)
@@ -63,8 +81,4 @@ class HardSampler(Sampler):
 
     def uniform_ids(self, user_P: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """``count`` items for each user, (P, count): uniform among those that the user has not in training."""
-
-        def drawn(shape: tuple[int, ...]) -> Tensor:
-            return torch.randint(self.block.start, self.block.stop, shape, generator=generator, device=self.device)
-
-        return self.unseen(user_P, drawn, count)
+        return self.uniform.own(user_P, count, generator)

@@ -65,7 +65,8 @@ def among_top(score_PN: Tensor, top: int, number: int, generator: torch.Generato
     part_H = torch.arange(number, device=score_PN.device)
     turn_P1 = torch.randint(number, (len(score_PN), 1), generator=generator, device=score_PN.device)
     share_PH = (share_PH + (part_H + turn_P1) % number) / number
-    return best_PM.gather(1, (share_PH * left_P1).long())
+    place_PH = torch.minimum((share_PH * left_P1).long(), (left_P1 - 1).clamp(min=0))  # a share may round to 1
+    return best_PM.gather(1, place_PH)
 
 
 def _best(score_PN: Tensor, top: int) -> tuple[Tensor, Tensor]:
@@ -118,6 +119,10 @@ class PoolConfig(HardConfig):
 
 class PoolSampler(HardSampler):
     """Base of the samplers that score a pool with the current model: a subclass fills ``pick``."""
+
+    def check(self) -> None:
+        super().check()
+        self.at_least(1, "pool")
 
     def choose(self, batch: Batch, model: Model, number: int, generator: torch.Generator) -> Negatives:
         with torch.no_grad():

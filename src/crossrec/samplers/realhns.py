@@ -6,6 +6,7 @@ negatives of each query, D width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -91,14 +92,14 @@ class RealHNS(HardSampler):
     name = "realhns"
     Config = RealHNSConfig
 
+    def check(self) -> None:
+        super().check()
+        self.at_least(0, "cross_slots", "outliers", "sample")
+        self.at_least(1, "pool", "top", "candidates", "item_clusters", "user_clusters")
+        self.band, self.cross_band = _band(self.config.band), _band(self.config.cross_band)
+
     def prepare(self, split: Split, domain: str, device: torch.device) -> None:
         super().prepare(split, domain, device)
-        config = self.config
-        self.band, self.cross_band = (_band(which) for which in (config.band, config.cross_band))
-        for band in (self.band, self.cross_band):
-            low, high = band.ranks(len(self.block))
-            if low >= high:
-                raise InputError(f"{domain!r} has too few items ({len(self.block)}) for this band: widen it.")
         self.users = TrainingUsers(split, domain, device)
         self.pool_RN = torch.empty(0, device=device)
         self.crosses: list[Cross] = []
@@ -115,10 +116,9 @@ class RealHNS(HardSampler):
             item_VD = model.item_block(self.users.domain)
             self.unit = bool((item_VD.norm(dim=1) - 1).abs().max() < UNIT)
             self._filter(item_VD, generator)
-            training = model.training
-            model.eval()
+            if not (self.config.coarse or self._num_cross):
+                return
             query_RD, states = self._states(model)
-            model.train(training)
             if self.config.coarse:
                 self.pool_RN = self._select(query_RD, item_VD, self.band, generator)
             if self._num_cross and states:
@@ -140,7 +140,7 @@ class RealHNS(HardSampler):
             else:
                 pool_GN = self.uniform_ids(groups.user_G, self.config.pool, generator) - self.block.start
             column_PH = self._pick(batch, groups, query_PD, item_VD, pool_GN, number, generator)
-            for slot in range(number - self._num_cross if self.crosses else number, number):
+            for slot in range(max(0, number - self._num_cross) if self.crosses else number, number):
                 self._transfer(slot, column_PH, batch, groups, model, states, item_VD, generator)
             real_PH = column_PH >= 0
             self.slots, self.filled = self.slots + real_PH.numel(), self.filled + int(real_PH.sum())
@@ -154,12 +154,13 @@ class RealHNS(HardSampler):
 
     def facts(self) -> dict[str, float]:
         """``filled``: share of the hard slots that hold a real hard negative, not a uniform one for want of candidates;
-        ``threshold``: largest cosine with the positive; ``outliers``: share of the users (per source, their mean);
-        ``recall``: with ``sample``, share of the candidates that lie in the exact band.
+        ``threshold``: largest cosine with the positive, where there is a limit; ``outliers``: share of the users (per
+        source, their mean); ``recall``: with ``sample``, share of the candidates that lie in the exact band.
         """
         if not self.slots:
             return {}
-        return {"filled": self.filled / self.slots, "threshold": self.threshold} | self.measured
+        limit = {"threshold": self.threshold} if math.isfinite(self.threshold) else {}
+        return {"filled": self.filled / self.slots} | limit | self.measured
 
     def state(self) -> dict[str, Tensor]:
         """The centres of the item clusters: those of an epoch begin where those of the last one ended."""
@@ -171,19 +172,19 @@ class RealHNS(HardSampler):
     @property
     def _num_cross(self) -> int:
         """Cross-domain slots in this epoch: what exceeds the general ones, which come first."""
-        general = self.config.hard - self.config.cross_slots
+        general = max(0, self.config.hard - self.config.cross_slots)
         return max(0, self.number - general) if self.config.cross else 0
 
     def _filter(self, item_VD: Tensor, generator: torch.Generator) -> None:
         """The largest cosine that a candidate may have with the positive in this epoch: s_d without the temperature."""
+        self.threshold = math.inf
         if not self.config.filter_items:
-            self.threshold = float("inf")
             return
         start_KD = self.centre_KD if len(self.centre_KD) else None
         found = clusters.kmeans(F.normalize(item_VD, dim=1), self.config.item_clusters, generator, start_KD)
         self.centre_KD, scale = found.centre_KD, found.scale()
-        late = self.config.start + 10**6
-        self.threshold = curriculum.threshold(self.config, self.epoch if self.config.gradual_filter else late, scale)
+        gradual = self.config.gradual_filter
+        self.threshold = curriculum.threshold(self.config, self.epoch, scale) if gradual else scale
 
     def _states(self, model: Model) -> tuple[Tensor, dict[str, Tensor]]:
         """Every training user's query, and where cross-domain slots are due the state in every domain."""
@@ -215,7 +216,9 @@ class RealHNS(HardSampler):
         unit_RD = F.normalize(states[source], dim=1, eps=1e-12)
         target_RD = F.normalize(states[model.target], dim=1, eps=1e-12)
         grouped = clusters.kmeans(unit_RD, self.config.user_clusters, generator)
-        mean_KD, _ = clusters.means(target_RD, grouped.label_N, torch.zeros_like(grouped.centre_KD))
+        mean_KD, _ = clusters.means(
+            target_RD, grouped.label_N, target_RD.new_zeros(len(grouped.centre_KD), target_RD.shape[1])
+        )
         if self.config.filter_users:
             chosen_R = clusters.outliers(target_RD, grouped, mean_KD, self.config.outliers)
         else:

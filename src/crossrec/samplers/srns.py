@@ -53,13 +53,17 @@ class SRNS(HardSampler):
     name = "srns"
     Config = SRNSConfig
 
-    def prepare(self, split: Split, domain: str, device: torch.device) -> None:
-        super().prepare(split, domain, device)
+    def check(self) -> None:
+        super().check()
+        self.at_least(1, "memory", "candidates", "history", "warm")
         if not self.config.hard <= self.config.memory <= self.config.watched:
             raise InputError(
                 f"srns takes {self.config.hard} hard negatives from a memory of {self.config.memory} of {self.config.watched} "
                 "watched items: none of these may be smaller than the one before."
             )
+
+    def prepare(self, split: Split, domain: str, device: torch.device) -> None:
+        super().prepare(split, domain, device)
         self.users = TrainingUsers(split, domain, device)
         self.watched_RC = torch.empty(0, dtype=torch.int64, device=device)
         self.likelihood_RCT = torch.empty(0, device=device)

@@ -29,10 +29,13 @@ class Uniform(Sampler):
 
     def draw(self, batch: Batch, query_PD: Tensor, model: Model, count: int, generator: torch.Generator) -> Negatives:
         log_q = torch.tensor(-math.log(len(self.block)), device=self.device)
+        ids = self.drawn((count,), generator) if self.config.shared else self.own(batch.user_P, count, generator)
+        return Negatives(ids, log_q=log_q)
 
-        def drawn(shape: tuple[int, ...]) -> Tensor:
-            return torch.randint(self.block.start, self.block.stop, shape, generator=generator, device=self.device)
+    def own(self, user_P: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """``count`` items for each user, (P, count), among those that the user has not in training."""
+        return self.unseen(user_P, lambda shape: self.drawn(shape, generator), count)
 
-        return Negatives(
-            drawn((count,)) if self.config.shared else self.unseen(batch.user_P, drawn, count), log_q=log_q
-        )
+    def drawn(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Any items of the domain, in this shape."""
+        return torch.randint(self.block.start, self.block.stop, shape, generator=generator, device=self.device)
