@@ -47,6 +47,7 @@ LAYERS = {
     "train": {"data", "nn", "models", "samplers", "evaluation", "recommender"},
     "retrieve": {"data", "recommender"},
     "experiments": {"data", "models", "samplers", "train", "evaluation", "recommender"},
+    "reproduction": {"data", "models", "samplers", "train", "evaluation", "recommender", "experiments"},
     "doctor": set(),
 }
 """Who may import whom, beside the floor and themselves. ``testing`` may import all but ``cli``, and ``cli`` everything."""

@@ -1,7 +1,7 @@
 """RealHNS (Ma et al., RecSys 2023): Tables 2, 3 and 4 on Amazon Toy & Game. What it stands on is in README.md."""
 
-from crossrec.experiments.recipe import Data, Recipe, Row
 from crossrec.models.published import REALHNS_TRAINING
+from crossrec.reproduction.recipe import Data, Recipe, Row
 
 THREE = {"honest": 3}
 BOTH = {"honest": 3, "authors": 1}

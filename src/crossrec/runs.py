@@ -1,8 +1,8 @@
 """The run folder: what is in it, and how it is written; nothing is ever half there.
 
 ``config.json`` (what was asked for), ``weights.safetensors``, ``data/`` (the prepared data: histories and vocabularies),
-``metrics.jsonl`` (a line per epoch), ``run.json`` (what happened: commit, versions, hashes, times), ``results/`` (per-user
-ranks), ``checkpoint/`` while training.
+``metrics.jsonl`` (a line per epoch), ``negatives.jsonl`` (what was drawn, where it was watched), ``run.json`` (what
+happened: commit, versions, hashes, times), ``results/`` (per-user ranks), ``checkpoint/`` and ``phases/`` while training.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 RECIPE = """
-from crossrec.experiments.recipe import Data, Recipe, Row
+from crossrec.reproduction.recipe import Data, Recipe, Row
 
 RECIPE = Recipe(
     paper="tiny",
@@ -118,12 +118,12 @@ def test_an_unknown_paper(crossrec):
 
 
 def test_an_interruption_says_how_to_go_on(tiny, monkeypatch):
-    from crossrec.experiments import reproduce_train
+    from crossrec.reproduction import trainings
 
     def interrupted(*given: object, **settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reproduce_train, "fit", interrupted)
+    monkeypatch.setattr(trainings, "fit", interrupted)
     outcome = tiny()
     assert (outcome.code, outcome.out) == (130, "")
     assert "The same command goes on" in outcome.err

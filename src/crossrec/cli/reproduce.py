@@ -14,8 +14,8 @@ from crossrec.cli.progress import Watch
 from crossrec.cli.terminal import emit, note, say, table, tell, warn
 
 if TYPE_CHECKING:
-    from crossrec.experiments.reproduce import Reproduction
-    from crossrec.experiments.reproduce_measure import Measured
+    from crossrec.reproduction.measure import Measured
+    from crossrec.reproduction.reproduce import Reproduction
 
 
 def reproduce(
@@ -52,11 +52,11 @@ def reproduce(
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
-    """Make the tables of a paper again: our figure, the paper's, the gap, and why.
+    """Make the tables of a paper again: our figure, the paper's, and the gap.
 
     What is trained already is not trained again: stop at any time, and the same command goes on.
     """
-    from crossrec.experiments.reproduce import reproduce as make
+    from crossrec.reproduction.reproduce import reproduce as make
     from crossrec.train import distributed
 
     distributed.device(device)

@@ -34,7 +34,8 @@ class Batch:
 
     def asking(self, domain: str, chosen_P: Tensor) -> Batch:
         """The queries at these places, which all ask for this domain."""
-        return replace(self, domain=domain, user_P=self.user_P[chosen_P], positive_P=self.positive_P[chosen_P])
+        histories = {name: replace(view, at_P=view.at_P[chosen_P]) for name, view in self.histories.items()}
+        return Batch(domain, histories, self.user_P[chosen_P], self.positive_P[chosen_P])
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def negatives(found: Sequence[Quality], number: int) -> str:
                 alone = "." if len(points) == 1 else ""
                 axes.plot(epochs, values, color=colour, linestyle=dash, linewidth=width, marker=alone)
             axes.set_ylim(0, 1 if key == "rank" else None)
-            axes.set_title(title)
+            axes.set_title(f"{title}, {shorten(found[0].domain, 14)}")
             axes.set_ylabel(unit)
         axes.set_xlabel("epoch")
         axes.locator_params(axis="x", integer=True)

@@ -100,7 +100,7 @@ def _by_epoch(found: Sequence[Quality]) -> str:
         for kind in KINDS:
             shares, ranks = quality.points(kind, "later_clicked"), quality.points(kind, "rank")
             if shares or ranks:
-                head += [f"{quality.run}, {kind}: later clicked", "rank"]
+                head += [f"{quality.run}, {kind}: {what}" for what in ("later clicked", "rank")]
                 columns += [{e: Figure(_share(v)) for e, v in shares}, {e: Figure(f"{v:.3f}") for e, v in ranks}]
     kept = [epoch for at, epoch in enumerate(reversed(epochs)) if at % step == 0][::-1]
     rows = [[epoch, *(column.get(epoch) for column in columns)] for epoch in kept]

@@ -26,7 +26,7 @@ from crossrec.streams import derive
 
 EVERY = 4
 """Ranks and truth are looked up in every so many batches (ours)."""
-LEAST, MOST, SCORES = 32, 512, 2**21
+LEAST, MOST, SCORES = 32, 512, 2**19
 """And there for as many queries as make so many scores of all items of the domain, between these bounds (ours)."""
 TOP = 0.01
 """Share of a domain's items that counts as what a user truly wants (ours)."""
@@ -134,7 +134,7 @@ class Watched(Sampler):
     ) -> None:
         number = min(max(SCORES // len(self.block), LEAST), MOST)
         chosen_N = torch.randperm(len(batch), generator=self.choosing)[:number].to(self.device)
-        query_ND = _queries(model, batch, query_PD)[chosen_N].float()
+        query_ND = model.selection_queries(batch)[chosen_N].float()
         score_NV = query_ND @ model.item_block(self.domain).float().T
         wanted_NV = None
         if self.watch.truth is not None:
@@ -163,12 +163,6 @@ def _aside(model: Model, device: torch.device) -> Iterator[None]:
             yield
     finally:
         model.train(training)
-
-
-def _queries(model: Model, batch: Batch, query_PD: Tensor) -> Tensor:
-    """Queries without dropout, where the model can tell those of this batch: of a part of one some tell the whole's."""
-    selecting_PD = model.selection_queries(batch)
-    return selecting_PD if len(selecting_PD) == len(batch) else query_PD
 
 
 def _rank(sums: Sums, score_NV: Tensor, score_NK: Tensor, own: int) -> None:

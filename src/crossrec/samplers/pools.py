@@ -92,10 +92,10 @@ def hardest(score_PN: Tensor, size: int, number: int, generator: torch.Generator
     shape = (len(score_PN), number * size)
     share_PJ = torch.rand(shape, generator=generator, device=score_PN.device)
     if bool(allowed_PN.all()):
-        place_PJ = (share_PJ * score_PN.shape[1]).long()
+        place_PJ = (share_PJ * score_PN.shape[1]).long().clamp(max=score_PN.shape[1] - 1)
     else:
         rank_PN = torch.cumsum(allowed_PN, 1)
-        wanted_PJ = (share_PJ * rank_PN[:, -1:]).long() + 1
+        wanted_PJ = torch.minimum((share_PJ * rank_PN[:, -1:]).long() + 1, rank_PN[:, -1:])
         place_PJ = torch.searchsorted(rank_PN, wanted_PJ).clamp(max=score_PN.shape[1] - 1)
     drawn_PHM = score_PN.gather(1, place_PJ).unflatten(1, (number, size))
     best_PH1 = drawn_PHM.argmax(-1, keepdim=True)

@@ -28,7 +28,7 @@ class Uniform(Sampler):
     Config = UniformConfig
 
     def draw(self, batch: Batch, query_PD: Tensor, model: Model, count: int, generator: torch.Generator) -> Negatives:
-        log_q = torch.tensor(-math.log(len(self.block)), device=self.device)
+        log_q = torch.tensor(-math.log(self.block.stop - self.block.start), device=self.device)
         ids = self.drawn((count,), generator) if self.config.shared else self.own(batch.user_P, count, generator)
         return Negatives(ids, log_q=log_q)
 

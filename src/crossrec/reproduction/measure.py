@@ -11,12 +11,12 @@ import numpy as np
 from crossrec.evaluation.metrics import per_user
 from crossrec.evaluation.statistics import differences, t_test
 from crossrec.experiments.checks import check
-from crossrec.experiments.recipe import Cell
-from crossrec.experiments.reproduce_files import Key, metrics_of
-from crossrec.experiments.reproduce_results import Line
-from crossrec.experiments.reproduce_train import Trainings
 from crossrec.experiments.results import Results, read_results
 from crossrec.experiments.systems import measure
+from crossrec.reproduction.files import Key, metrics_of
+from crossrec.reproduction.lines import Line
+from crossrec.reproduction.recipe import Cell
+from crossrec.reproduction.trainings import Trainings
 from crossrec.runs import INFO, read_json, read_metrics
 
 

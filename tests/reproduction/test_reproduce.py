@@ -14,16 +14,16 @@ from crossrec.data.simulate import simulate
 from crossrec.data.worlds import World
 from crossrec.errors import InputError
 from crossrec.evaluation.metrics import per_user
-from crossrec.experiments import reproduce_train
+from crossrec.reproduction import trainings
 from crossrec.experiments.compare import compare
-from crossrec.experiments.reproduce import reproduce
-from crossrec.experiments.reproduce_results import COLUMNS
 from crossrec.experiments.results import read_results
+from crossrec.reproduction.lines import COLUMNS
+from crossrec.reproduction.reproduce import reproduce
 from crossrec.runs import CONFIG, INFO, WEIGHTS
 from crossrec.train.loop import Trainer
 
 RECIPE = """
-from crossrec.experiments.recipe import Data, Recipe, Row
+from crossrec.reproduction.recipe import Data, Recipe, Row
 
 TINY = {"model.dim": 8, "model.blocks": 1, "train.epochs": 2, "train.negatives": 8}
 TOWERS = {**TINY, "train.epochs": 1, "model.source_epochs": 1}
@@ -87,7 +87,7 @@ def seed(tmp_path: Path, row: str, number: int = 1, target: str = "toys", varian
 def fits(monkeypatch, stop_at: int = 0) -> list[Path]:
     """The run folders that are trained from now on; the training of this number is interrupted instead."""
     trained: list[Path] = []
-    fit = reproduce_train.fit
+    fit = trainings.fit
 
     def watched(*given, **settings):
         if len(trained) + 1 == stop_at:
@@ -95,7 +95,7 @@ def fits(monkeypatch, stop_at: int = 0) -> list[Path]:
         trained.append(settings["out"])
         return fit(*given, **settings)
 
-    monkeypatch.setattr(reproduce_train, "fit", watched)
+    monkeypatch.setattr(trainings, "fit", watched)
     return trained
 
 
@@ -327,12 +327,12 @@ def test_one_place_is_worked_on_by_one_at_a_time(tmp_path):
 
     def second():
         entered.wait()
-        with reproduce_train.alone(tmp_path / "run", said.set):
+        with trainings.alone(tmp_path / "run", said.set):
             order.append("second")
 
     other = threading.Thread(target=second)
     other.start()
-    with reproduce_train.alone(tmp_path / "run", lambda: None):
+    with trainings.alone(tmp_path / "run", lambda: None):
         entered.set()
         assert said.wait(10), "the second came in while the first was there"
         order.append("first")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from crossrec.errors import InputError, nearest
-from crossrec.experiments.recipe import Data, Recipe
+from crossrec.reproduction.recipe import Data, Recipe
 
 RECIPE, EXPECTED, RESULTS = "recipe.py", "expected.csv", "results.csv"
 PAPERS = "papers"
@@ -55,7 +55,7 @@ def load_recipe(folder: Path) -> Recipe:
         raise InputError(f"{path}: it cannot be run ({type(error).__name__}: {error}).") from error
     recipe = getattr(module, "RECIPE", None)
     if not isinstance(recipe, Recipe):
-        raise InputError(f"{path}: it must name a crossrec.experiments.recipe.Recipe RECIPE.")
+        raise InputError(f"{path}: it must name a crossrec.reproduction.recipe.Recipe RECIPE.")
     if recipe.paper != folder.name:
         raise InputError(f"{path}: it says it is of the paper {recipe.paper!r}, and its folder {folder.name!r}.")
     return recipe

@@ -19,11 +19,11 @@ from crossrec.data.prepared import HEADER
 from crossrec.data.splits import Split
 from crossrec.errors import InputError
 from crossrec.evaluation.run import evaluate_run
-from crossrec.experiments.recipe import Cell, Data, Recipe
-from crossrec.experiments.reproduce_files import find_logs
 from crossrec.experiments.results import protocol_name
 from crossrec.models import table as models
 from crossrec.recommender import Recommender
+from crossrec.reproduction.files import find_logs
+from crossrec.reproduction.recipe import Cell, Data, Recipe
 from crossrec.runs import CONFIG, INFO, RESULTS, read_json
 from crossrec.train.assemble import assemble, for_split, sampler_kind
 from crossrec.train.fit import fit

@@ -10,8 +10,8 @@ import pytest
 from crossrec.config import fields, route
 from crossrec.data import splits
 from crossrec.errors import InputError
-from crossrec.experiments.recipe import HONEST, Data, Recipe, Row
-from crossrec.experiments.reproduce_files import (
+from crossrec.models import table as models
+from crossrec.reproduction.files import (
     EXPECTED,
     RECIPE,
     find_logs,
@@ -20,7 +20,7 @@ from crossrec.experiments.reproduce_files import (
     metrics_of,
     read_expected,
 )
-from crossrec.models import table as models
+from crossrec.reproduction.recipe import HONEST, Data, Recipe, Row
 from crossrec.train.assemble import assemble, sampler_kind
 from crossrec.train.settings import TrainConfig
 
@@ -123,9 +123,9 @@ def test_a_papers_folder_is_found_by_name_or_path(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("RECIPE = 1", "must name a crossrec.experiments.recipe.Recipe"),
+        ("RECIPE = 1", "must name a crossrec.reproduction.recipe.Recipe"),
         ("1 / 0", "ZeroDivisionError"),
-        ("from crossrec.experiments.recipe import Recipe\nRECIPE = Recipe('else', '', (), {}, ())", "'else'"),
+        ("from crossrec.reproduction.recipe import Recipe\nRECIPE = Recipe('else', '', (), {}, ())", "'else'"),
     ],
 )
 def test_a_recipe_that_is_none_is_said(tmp_path, text, said):

@@ -1,7 +1,4 @@
-"""Make the tables of a paper again: train what is missing, measure, and write the results down.
-
-It stands on models, samplers and training as nothing else in this room does: a table is made by training its rows.
-"""
+"""Make the tables of a paper again: train what is missing, measure, and write the results down."""
 
 from __future__ import annotations
 
@@ -14,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from crossrec.errors import InputError
-from crossrec.experiments.recipe import HONEST, Recipe
-from crossrec.experiments.reproduce_files import RESULTS, find_paper, load_recipe, metrics_of, read_expected
-from crossrec.experiments.reproduce_measure import Measured, measured
-from crossrec.experiments.reproduce_results import merge_lines, read_lines
-from crossrec.experiments.reproduce_train import Trainings, Watch, alone
+from crossrec.reproduction.files import RESULTS, find_paper, load_recipe, metrics_of, read_expected
+from crossrec.reproduction.lines import merge_lines, read_lines
+from crossrec.reproduction.measure import Measured, measured
+from crossrec.reproduction.recipe import HONEST, Recipe
+from crossrec.reproduction.trainings import Trainings, Watch, alone
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def reproduce(
         results: the file to write; None: ``results.csv`` beside the recipe.
         device: where to train and to rank.
         tell: called with a line of what happens now.
-        watch: watches a training (see :data:`~crossrec.experiments.reproduce_train.Watch`).
+        watch: watches a training (see :data:`~crossrec.reproduction.trainings.Watch`).
 
     Raises InputError for names that do not exist, logs that are not there, runs of other settings.
     """
