@@ -52,7 +52,7 @@ def reproduce(
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
-    """Make the tables of a paper again: our figure, the paper's, and the gap.
+    """Make the tables of a paper again, cell by cell.
 
     What is trained already is not trained again: stop at any time, and the same command goes on.
     """
