@@ -14,9 +14,9 @@ from crossrec.data.simulate import simulate
 from crossrec.data.worlds import World
 from crossrec.errors import InputError
 from crossrec.evaluation.metrics import per_user
-from crossrec.reproduction import trainings
 from crossrec.experiments.compare import compare
 from crossrec.experiments.results import read_results
+from crossrec.reproduction import trainings
 from crossrec.reproduction.lines import COLUMNS
 from crossrec.reproduction.reproduce import reproduce
 from crossrec.runs import CONFIG, INFO, WEIGHTS

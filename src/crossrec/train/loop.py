@@ -260,19 +260,14 @@ class Trainer:
                 f"The weights are not finite numbers after phase {self.progress.phase}, epoch {self.progress.epoch}. Lower the "
                 "learning rate or the scale, or set clip; the last checkpoint is kept."
             )
-        streams = self._all_streams()
+        streams, drawing = self._all_streams(), self._all_samplers()
         if distributed.rank() == 0:
             groups = {
                 "model": self.model.state_dict(),
                 "best": self.best,
                 "optimizer": optimizer_tensors(optimizer),
                 "streams": streams,
-                "sampler": {
-                    f"{domain}.{name}": tensor
-                    for domain, sampler in self.samplers.items()
-                    if sampler is not None
-                    for name, tensor in sampler.state().items()
-                },
+                "sampler": drawing,
             }
             numbers = {
                 "progress": dataclasses.asdict(self.progress),
@@ -288,6 +283,16 @@ class Trainer:
             f"{number}.{name}": state
             for name, mine in self.streams.state().items()
             for number, state in enumerate(distributed.gather(mine))
+        }
+
+    def _all_samplers(self) -> dict[str, Tensor]:
+        """What the samplers of every process have learned."""
+        return {
+            f"{number}.{domain}.{name}": state
+            for domain, sampler in self.samplers.items()
+            if sampler is not None
+            for name, mine in sampler.state().items()
+            for number, state in enumerate(distributed.gather(mine.contiguous()))
         }
 
     def _load_streams(self, saved: Mapping[str, Tensor]) -> None:
@@ -313,6 +318,6 @@ class Trainer:
         self._load_streams(groups["streams"])
         for domain, sampler in self.samplers.items():
             if sampler is not None:
-                own = f"{domain}."
+                own = f"{distributed.rank()}.{domain}."
                 saved = groups["sampler"]
                 sampler.load_state({name.removeprefix(own): saved[name] for name in saved if name.startswith(own)})
