@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -19,11 +19,12 @@ from crossrec.data.batches import Batch
 from crossrec.data.splits import Split
 from crossrec.errors import InputError
 from crossrec.models.base import CrossDomainModel, Model
-from crossrec.samplers import bands, clusters, curriculum
+from crossrec.samplers import bands, clusters, curriculum, transfer
 from crossrec.samplers.bands import Band
 from crossrec.samplers.base import Negatives
 from crossrec.samplers.hard import HardConfig, HardSampler
 from crossrec.samplers.pools import Groups, among_top, hardest, mixed
+from crossrec.samplers.transfer import Cross, looked_at
 from crossrec.samplers.users import TrainingUsers
 
 MEASURED = 64
@@ -132,7 +133,7 @@ class RealHNS(HardSampler):
     def choose(self, batch: Batch, model: Model, number: int, generator: torch.Generator) -> Negatives:
         with torch.no_grad():
             item_VD = model.item_block(batch.domain)
-            query_PD, states = _looked_at(model, batch, bool(self.crosses))
+            query_PD, states = looked_at(model, batch, bool(self.crosses))
             groups = Groups.of(batch.user_P)
             place_G = self.users.place_U[groups.user_G]
             if self.config.coarse:
@@ -140,8 +141,10 @@ class RealHNS(HardSampler):
             else:
                 pool_GN = self.uniform_ids(groups.user_G, self.config.pool, generator) - self.block.start
             column_PH = self._pick(batch, groups, query_PD, item_VD, pool_GN, number, generator)
-            for slot in range(max(0, number - self._num_cross) if self.crosses else number, number):
-                self._transfer(slot, column_PH, batch, groups, model, states, item_VD, generator)
+            for turn, cross in enumerate(self.crosses):
+                due = range(max(0, number - self._num_cross), number)
+                slots = [slot for slot in due if (slot + self.epoch) % len(self.crosses) == turn]
+                self._transfer(cross, slots, column_PH, batch, model, states, item_VD, generator)
             real_PH = column_PH >= 0
             self.slots, self.filled = self.slots + real_PH.numel(), self.filled + int(real_PH.sum())
             ids_PH = torch.where(real_PH, column_PH + self.block.start, 0)
@@ -190,7 +193,7 @@ class RealHNS(HardSampler):
         """Every training user's query, and where cross-domain slots are due the state in every domain."""
         queries, states = [], []
         for batch in self.users.batches(model):
-            query_BD, state = _looked_at(model, batch, self._num_cross > 0)
+            query_BD, state = looked_at(model, batch, self._num_cross > 0)
             queries.append(query_BD)
             states.append(state)
         return torch.cat(queries), {name: torch.cat([state[name] for state in states]) for name in states[0]}
@@ -212,27 +215,16 @@ class RealHNS(HardSampler):
         item_VD: Tensor,
         generator: torch.Generator,
     ) -> Cross:
-        """Clusters of users by their state in a source domain, the outliers and their cross-domain candidates."""
-        unit_RD = F.normalize(states[source], dim=1, eps=1e-12)
-        target_RD = F.normalize(states[model.target], dim=1, eps=1e-12)
-        grouped = clusters.kmeans(unit_RD, self.config.user_clusters, generator)
-        mean_KD, _ = clusters.means(
-            target_RD, grouped.label_N, target_RD.new_zeros(len(grouped.centre_KD), target_RD.shape[1])
-        )
-        if self.config.filter_users:
-            chosen_R = clusters.outliers(target_RD, grouped, mean_KD, self.config.outliers)
-        else:
-            chosen_R = torch.ones(len(unit_RD), dtype=torch.bool, device=unit_RD.device)
-        who = chosen_R.nonzero()[:, 0]
-        own = {name: state[who] for name, state in states.items()} | {model.target: mean_KD[grouped.label_N[who]]}
-        seen = self.users.seen.take(who)
-        pool_ON = bands.select(
-            model.fused(own), item_VD, self.cross_band, seen, self.config.pool, generator, self.config.sample or None
-        )
-        place_R = torch.full((len(unit_RD),), -1, dtype=torch.int64, device=unit_RD.device)
-        place_R[who] = torch.arange(len(who), device=unit_RD.device)
-        self.measured["outliers"] = self.measured.get("outliers", 0.0) + len(who) / len(unit_RD) / (len(states) - 1)
-        return Cross(source, grouped.label_N, mean_KD, place_R, pool_ON)
+        """A source domain's clusters of users, the outliers and their cross-domain candidates."""
+        config = self.config
+        share = config.outliers if config.filter_users else None
+        cross = transfer.find(source, model.target, states, config.user_clusters, share, generator)
+        who, users = cross.outliers, len(cross.place_R)
+        query_OD = cross.transferred(model, states, who, who)
+        seen, sample = self.users.seen.take(who), config.sample or None
+        pool_ON = bands.select(query_OD, item_VD, self.cross_band, seen, config.pool, generator, sample)
+        self.measured["outliers"] = self.measured.get("outliers", 0.0) + len(who) / users / (len(states) - 1)
+        return replace(cross, pool_ON=pool_ON)
 
     def _pick(
         self,
@@ -269,57 +261,28 @@ class RealHNS(HardSampler):
 
     def _transfer(
         self,
-        slot: int,
+        cross: Cross,
+        slots: list[int],
         column_PH: Tensor,
         batch: Batch,
-        groups: Groups,
         model: Model,
         states: Mapping[str, Tensor],
         item_VD: Tensor,
         generator: torch.Generator,
     ) -> None:
-        """Put cross-domain negatives into a slot of the queries whose user is an outlier of the source whose turn it is."""
+        """Put cross-domain negatives into some slots of the queries whose user is an outlier of a source."""
         assert isinstance(model, CrossDomainModel)
-        cross = self.crosses[(slot + self.epoch) % len(self.crosses)]
         row_P = self.users.place_U[batch.user_P]
         chosen_Q = (cross.place_R[row_P] >= 0).nonzero()[:, 0]
-        if not len(chosen_Q):
+        if not len(chosen_Q) or not slots:
             return
-        row_Q = row_P[chosen_Q]
-        own = {name: state[chosen_Q] for name, state in states.items()} | {
-            model.target: cross.mean_KD[cross.label_R[row_Q]]
-        }
         part = batch.asking(batch.domain, chosen_Q)
         inside = Groups.of(part.user_P)
         pool_GN = cross.pool_ON[cross.place_R[self.users.place_U[inside.user_G]]].long()
-        column_PH[chosen_Q, slot] = self._pick(part, inside, model.fused(own), item_VD, pool_GN, 1, generator)[:, 0]
-
-
-@dataclass(frozen=True)
-class Cross:
-    """What an epoch knows of one source domain: O outliers among the R training users, K clusters."""
-
-    source: str
-    label_R: Tensor
-    """Cluster of every user by the state in the source domain."""
-    mean_KD: Tensor
-    """Mean of the members' unit states in the target domain."""
-    place_R: Tensor
-    """Place of every user among the outliers; -1 for the others."""
-    pool_ON: Tensor
-    """Candidates of every outlier: columns of the target's items."""
-
-
-def _looked_at(model: Model, batch: Batch, apart: bool) -> tuple[Tensor, dict[str, Tensor]]:
-    """Queries without dropout, and the states that they are fused from, where they are asked for and there are any."""
-    if not apart or not isinstance(model, CrossDomainModel):
-        return model.selection_queries(batch), {}
-    training = model.training
-    model.eval()
-    states = model.domain_states(batch)
-    query_PD = model.fused(states)
-    model.train(training)
-    return query_PD, states
+        query_QD = cross.transferred(model, states, row_P[chosen_Q], chosen_Q)
+        column_PH[chosen_Q[:, None], torch.tensor(slots, device=column_PH.device)] = self._pick(
+            part, inside, query_QD, item_VD, pool_GN, len(slots), generator
+        )
 
 
 def _band(percentages: tuple[float, ...]) -> Band:
