@@ -100,3 +100,18 @@ def test_a_broken_checkpoint_says_so(split, tiny, whole, tmp_path):
     (run / "checkpoint" / "optimizer.safetensors").write_bytes(b"half")
     with pytest.raises(InputError, match=r"checkpoint .* cannot be read .* Remove it to start anew"):
         fit("sasrec", split, out=run, resume=True, **tiny)
+
+
+def test_a_resumed_run_counts_all_its_seconds(split, tiny, tmp_path):
+    def stop(record):
+        if record["epoch"] == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit("sasrec", split, out=tmp_path / "run", log=stop, **tiny)
+    before = Checkpoint.load(tmp_path / "run")
+    assert min(before.numbers["spent"]) > 0
+    Checkpoint(before.groups, before.numbers | {"spent": [1000.0, 2000.0]}).save(tmp_path / "run")
+    found = fit("sasrec", split, out=tmp_path / "run", resume=True, **tiny).info
+    assert 1000 < found["wall_seconds"] < 1900
+    assert 2000 < found["cpu_seconds"] < 2900

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,16 +85,15 @@ def fit(
     folder = None if out is None else Path(out)
     board = _board(folder) if tensorboard else None
     checkpoint = _open(folder, recipe, resume)
-    began = time.perf_counter(), time.process_time()
     visible = dataclasses.replace(split, test=split.test.take([]))
-    model.learn(visible)
     log_all = _writer(folder, checkpoint, [each for each in (board, log) if each is not None])
     begin = None if start is None else Path(start)
     facts = {key: recipe[key] for key in ("model", "settings", "target", "sources", "seed", "split", "data_hash")}
     trainer = Trainer(model, visible, sampler, train, streams, folder=folder, log=log_all, facts=facts, start=begin)
+    model.learn(visible)
     info = trainer.run(checkpoint)
     model.eval()
-    info |= {"wall_seconds": time.perf_counter() - began[0], "cpu_seconds": time.process_time() - began[1]}
+    info |= dict(zip(("wall_seconds", "cpu_seconds"), trainer.spent(), strict=True))
     info |= {"data_hash": split.data.hash, "split_hash": split.hash, "leak": split.leak, "parameters": _size(model)}
     info |= provenance(command)
     recommender = Recommender(model, split.data, recipe, info)

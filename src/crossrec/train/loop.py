@@ -63,6 +63,7 @@ class Trainer:
         self.folder, self.log, self.start = folder, log, start
         self.mark = dict(facts or {}) | {"processes": distributed.world()}
         self.taken: list[str] = []
+        self.began, self.earlier = (time.perf_counter(), time.process_time()), (0.0, 0.0)
         self.device = streams.device
         seed = streams.seed if config.protocol == "authors" else 0
         self.validation = Protocol(config.protocol, split.valid, seed)
@@ -83,6 +84,8 @@ class Trainer:
         if checkpoint is not None:
             self.progress = Progress(**checkpoint.numbers["progress"])
             self.records = checkpoint.numbers["records"]
+            wall, cpu = checkpoint.numbers.get("spent", (0.0, 0.0))
+            self.earlier = (wall, cpu)
         for number, phase in enumerate(steps):
             self._enter(phase)
             if number < self.progress.phase:
@@ -101,6 +104,11 @@ class Trainer:
                 self._keep(number)
         found: Record = {"best_epoch": self.progress.best_epoch, "epochs": self.progress.epoch} if steps else {}
         return found | ({"taken_over": self.taken, "taken_from": str(self.start)} if self.taken else {})
+
+    def spent(self) -> tuple[float, float]:
+        """Wall and CPU seconds so far, those up to the checkpoint that was resumed from included."""
+        wall, cpu = time.perf_counter() - self.began[0], time.process_time() - self.began[1]
+        return self.earlier[0] + wall, self.earlier[1] + cpu
 
     def _enter(self, phase: Phase) -> None:
         """Settings and sampler of a phase, and its mark: what decides how it ends, with all before it."""
@@ -273,6 +281,7 @@ class Trainer:
                 "progress": dataclasses.asdict(self.progress),
                 "lr": optimizer.param_groups[0]["lr"],
                 "records": self.records,
+                "spent": self.spent(),
             }
             Checkpoint(groups, numbers).save(self.folder)
         self.saved_at = time.monotonic()
