@@ -7,7 +7,7 @@ import math
 import pytest
 
 from crossrec.samplers import curriculum
-from crossrec.samplers.curriculum import CurriculumConfig
+from crossrec.samplers.curriculum import FilterConfig
 from crossrec.samplers.realhns import RealHNS
 
 TABLE = [
@@ -30,7 +30,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("epochs", "general", "cross", "strict"), TABLE)
 def test_golden_schedule(epochs, general, cross, strict) -> None:
-    config, sampler = CurriculumConfig(), RealHNS()
+    config, sampler = FilterConfig(), RealHNS()
     for epoch in epochs:
         sampler.epoch = epoch
         assert curriculum.number(config, epoch, 10) == sampler.number == general + cross
@@ -40,19 +40,19 @@ def test_golden_schedule(epochs, general, cross, strict) -> None:
 
 def test_thresholds_of_the_golden_filter() -> None:
     """Specs of RealHNS, section 7, G2: with the scale of G1."""
-    found = [curriculum.threshold(CurriculumConfig(), epoch, 4.752632) for epoch in (6, 10, 20, 24, 28)]
+    found = [curriculum.threshold(FilterConfig(), epoch, 4.752632) for epoch in (6, 10, 20, 24, 28)]
     assert found == pytest.approx([1.0931, 1.4456, 2.9077, 3.8454, 4.7526], abs=5e-5)
 
 
 def test_it_never_ends() -> None:
     """The millionth epoch is as the fiftieth."""
-    for config in (CurriculumConfig(), CurriculumConfig(growth=10.0, every=1)):
+    for config in (FilterConfig(), FilterConfig(growth=10.0, every=1)):
         assert curriculum.threshold(config, 10**6, 0.9) == 0.9
         assert curriculum.number(config, 10**6, 10) == 10
 
 
 def test_other_paces() -> None:
-    config = CurriculumConfig(start=0, every=3, step=4, strictness=2.0, growth=1.0)
+    config = FilterConfig(start=0, every=3, step=4, strictness=2.0, growth=1.0)
     assert [curriculum.number(config, epoch, 10) for epoch in (1, 3, 4, 6, 7)] == [4, 4, 8, 8, 10]
     assert {curriculum.threshold(config, epoch, 1.0) for epoch in (1, 50)} == {0.5}
-    assert curriculum.number(CurriculumConfig(step=0), 99, 10) == 0
+    assert curriculum.number(FilterConfig(step=0), 99, 10) == 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CurriculumConfig:
-    """Settings of the curricula."""
+    """Settings of the curriculum of the number."""
 
     start: int = 5
     """Last epoch without any hard negative (RealHNS, mu)."""
@@ -19,6 +19,12 @@ class CurriculumConfig:
     """Epochs between two steps (RealHNS, psi)."""
     step: int = 1
     """Hard negatives more at every step (RealHNS, eta)."""
+
+
+@dataclass(frozen=True)
+class FilterConfig(CurriculumConfig):
+    """Settings of both curricula."""
+
     strictness: float = 5.0
     """The filter starts at the scale of the item clusters divided by this (RealHNS, chi)."""
     growth: float = 1.15
@@ -35,7 +41,7 @@ def number(config: CurriculumConfig, epoch: int, most: int) -> int:
     return min(config.step * steps(config, epoch), most)
 
 
-def threshold(config: CurriculumConfig, epoch: int, scale: float) -> float:
+def threshold(config: FilterConfig, epoch: int, scale: float) -> float:
     """Largest similarity to the positive that a hard negative may have in an epoch (s_d of RealHNS).
 
     ``scale`` is that of the item clusters (s_c). Strict first, lenient later; up to ``start`` nothing is filtered.

@@ -22,6 +22,7 @@ from crossrec.models.base import CrossDomainModel, Model
 from crossrec.samplers import bands, clusters, curriculum, transfer
 from crossrec.samplers.bands import Band
 from crossrec.samplers.base import Negatives
+from crossrec.samplers.curriculum import FilterConfig
 from crossrec.samplers.hard import HardConfig, HardSampler
 from crossrec.samplers.pools import Groups, among_top, hardest, mixed
 from crossrec.samplers.transfer import Cross, looked_at
@@ -36,7 +37,7 @@ UNIT = 1e-4
 
 
 @dataclass(frozen=True)
-class RealHNSConfig(HardConfig):
+class RealHNSConfig(FilterConfig, HardConfig):
     """Settings of RealHNS. Every part can be switched off by itself."""
 
     gradual: bool = True
