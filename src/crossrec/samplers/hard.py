@@ -43,7 +43,7 @@ class HardSampler(Sampler):
     def check(self) -> None:
         """Raises InputError for settings that make no sense, before anything is trained."""
         self.at_least(0, "hard", "start", "step")
-        self.at_least(1, "every", "strictness", "growth")
+        self.at_least(1, "every")
 
     def at_least(self, least: int, *settings: str) -> None:
         """Raises InputError where one of these settings is smaller."""

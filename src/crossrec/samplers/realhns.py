@@ -97,7 +97,7 @@ class RealHNS(HardSampler):
     def check(self) -> None:
         super().check()
         self.at_least(0, "cross_slots", "outliers", "sample")
-        self.at_least(1, "pool", "top", "candidates", "item_clusters", "user_clusters")
+        self.at_least(1, "strictness", "growth", "pool", "top", "candidates", "item_clusters", "user_clusters")
         self.band, self.cross_band = _band(self.config.band), _band(self.config.cross_band)
 
     def prepare(self, split: Split, domain: str, device: torch.device) -> None:
