@@ -2,7 +2,8 @@
 
 ``config.json`` (what was asked for), ``weights.safetensors``, ``data/`` (the prepared data: histories and vocabularies),
 ``metrics.jsonl`` (a line per epoch), ``negatives.jsonl`` (what was drawn, where it was watched), ``run.json`` (what
-happened: commit, versions, hashes, times), ``results/`` (per-user ranks), ``checkpoint/`` and ``phases/`` while training.
+happened: commit, versions, hashes, times), ``results/`` (per-user ranks), ``phases/`` (how
+finished phases ended), ``checkpoint/`` while training.
 """
 
 from __future__ import annotations

@@ -59,6 +59,22 @@ def whole(split, tiny, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture
+def stopped(split, tiny, tmp_path) -> Path:
+    """The folder of a run that ended in the middle, after its third record."""
+
+    class Stopped(Exception):
+        """Stands for whatever ends a run."""
+
+    def stop(record: Mapping[str, Any]) -> None:
+        if record["epoch"] == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit("sasrec", split, out=tmp_path / "stopped", log=stop, **tiny)
+    return tmp_path / "stopped"
+
+
 @pytest.fixture(scope="session")
 def same_run(records) -> Callable[[Path, Path], None]:
     """Fails unless two run folders hold the same figures and bit for bit the same weights."""

@@ -6,6 +6,7 @@ python -m torch.distributed.run --nproc-per-node 2 shared_runs.py FOLDER ARGUMEN
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,9 @@ def main() -> None:
         fit("sasrec", split, out=folder / "resumed", **arguments)
     except Stopped:
         Trainer._step = step  # type: ignore[method-assign]  # as it was
+    if distributed.rank() == 0:
+        shutil.copytree(folder / "resumed", folder / "stopped")
+    distributed.wait()
     fit("sasrec", split, out=folder / "resumed", resume=True, **arguments)
 
 

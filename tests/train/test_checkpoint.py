@@ -72,16 +72,13 @@ def test_an_optimizer_goes_on_exactly():
     assert other.param_groups[0]["lr"] == 0.1
 
 
-def test_a_run_is_written_resumed_and_loaded_without_pickle(split, tiny, tmp_path, monkeypatch):
+def test_a_run_is_written_resumed_and_loaded_without_pickle(split, tiny, request, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("pickle was used")
 
     for name in ("dump", "dumps", "load", "loads", "Pickler", "Unpickler"):
         monkeypatch.setattr(pickle, name, refuse)
-    run = tmp_path / "run"
-    fit("sasrec", split, out=run, **tiny)
-    fit("sasrec", split, out=run, resume=True, **tiny)
-    Recommender.load(run)
+    run = request.getfixturevalue("stopped")
     files = sorted(path for path in (run / FOLDER).rglob("*") if path.is_file())
     assert [path.name for path in files] == [
         *(f"{name}.safetensors" for name in ("best", "model")),
@@ -94,6 +91,8 @@ def test_a_run_is_written_resumed_and_loaded_without_pickle(split, tiny, tmp_pat
         else:
             with safe_open(path, "pt") as opened:
                 list(opened.keys())
+    fit("sasrec", split, out=run, resume=True, **tiny)
+    Recommender.load(run)
 
 
 @pytest.mark.parametrize("seconds, expected", [(0.0, 4), (1e9, 1)])

@@ -63,7 +63,7 @@ def test_a_shared_run_goes_on_exactly(together, same_run):
 
 def test_a_checkpoint_of_two_processes_is_not_for_one(split, arguments, together, tmp_path):
     run = tmp_path / "run"
-    shutil.copytree(together / "whole", run)
+    shutil.copytree(together / "stopped", run)
     with pytest.raises(InputError, match="of 2 processes and now there are 1"):
         fit("sasrec", split, out=run, resume=True, **arguments)
 

@@ -94,24 +94,20 @@ def test_resume_refuses_other_settings_and_other_data(split, tiny, whole, tmp_pa
         fit("sasrec", split, resume=True, **tiny)
 
 
-def test_a_broken_checkpoint_says_so(split, tiny, whole, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(whole, run)
-    (run / "checkpoint" / "optimizer.safetensors").write_bytes(b"half")
+def test_a_broken_checkpoint_says_so(split, tiny, stopped):
+    (stopped / "checkpoint" / "optimizer.safetensors").write_bytes(b"half")
     with pytest.raises(InputError, match=r"checkpoint .* cannot be read .* Remove it to start anew"):
-        fit("sasrec", split, out=run, resume=True, **tiny)
+        fit("sasrec", split, out=stopped, resume=True, **tiny)
 
 
-def test_a_resumed_run_counts_all_its_seconds(split, tiny, tmp_path):
-    def stop(record):
-        if record["epoch"] == 3:
-            raise Stopped
+def test_a_finished_run_keeps_no_checkpoint(whole):
+    assert not (whole / "checkpoint").exists()
 
-    with pytest.raises(Stopped):
-        fit("sasrec", split, out=tmp_path / "run", log=stop, **tiny)
-    before = Checkpoint.load(tmp_path / "run")
+
+def test_a_resumed_run_counts_all_its_seconds(split, tiny, stopped):
+    before = Checkpoint.load(stopped)
     assert min(before.numbers["spent"]) > 0
-    Checkpoint(before.groups, before.numbers | {"spent": [1000.0, 2000.0]}).save(tmp_path / "run")
-    found = fit("sasrec", split, out=tmp_path / "run", resume=True, **tiny).info
+    Checkpoint(before.groups, before.numbers | {"spent": [1000.0, 2000.0]}).save(stopped)
+    found = fit("sasrec", split, out=stopped, resume=True, **tiny).info
     assert 1000 < found["wall_seconds"] < 1900
     assert 2000 < found["cpu_seconds"] < 2900

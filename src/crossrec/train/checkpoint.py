@@ -42,6 +42,12 @@ class Checkpoint:
         fresh.rename(final)
         shutil.rmtree(old, ignore_errors=True)
 
+    @staticmethod
+    def remove(run: Path) -> None:
+        """Remove the checkpoint of a run that is finished."""
+        for name in (FOLDER, f"{FOLDER}.old", f"{FOLDER}.new"):
+            shutil.rmtree(run / name, ignore_errors=True)
+
     @classmethod
     def load(cls, run: Path) -> Checkpoint | None:
         """The run's newest whole checkpoint; None where it has none."""

@@ -14,7 +14,7 @@ from crossrec.data.splits import Split
 from crossrec.errors import InputError
 from crossrec.models.base import Model
 from crossrec.recommender import Recommender
-from crossrec.runs import CONFIG, METRICS, provenance, write_json
+from crossrec.runs import CONFIG, INFO, METRICS, provenance, write_json
 from crossrec.samplers.base import Sampler
 from crossrec.streams import Streams
 from crossrec.train import distributed
@@ -85,6 +85,9 @@ def fit(
     folder = None if out is None else Path(out)
     board = _board(folder) if tensorboard else None
     checkpoint = _open(folder, recipe, resume)
+    if folder is not None and resume and (folder / INFO).is_file():
+        distributed.wait()
+        return Recommender.load(folder, model=type(model), device=streams.device)
     visible = dataclasses.replace(split, test=split.test.take([]))
     log_all = _writer(folder, checkpoint, [each for each in (board, log) if each is not None])
     begin = None if start is None else Path(start)
@@ -99,6 +102,7 @@ def fit(
     recommender = Recommender(model, split.data, recipe, info)
     if folder is not None and distributed.rank() == 0:
         recommender.save(folder)
+        Checkpoint.remove(folder)
     distributed.wait()
     return recommender
 
