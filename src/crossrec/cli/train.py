@@ -108,19 +108,10 @@ def _routed(
     settings: Mapping[str, Any], model: str, sampler: str | None, preset: str, split: str
 ) -> dict[str, dict[str, Any]]:
     """Whose setting each of them is."""
-    from crossrec.config import fields, route
-    from crossrec.data import splits
-    from crossrec.models import table as models
-    from crossrec.train.assemble import sampler_kind
-    from crossrec.train.settings import TrainConfig
+    from crossrec.config import route
+    from crossrec.train.assemble import known_settings
 
-    known = {
-        "model": fields(models.find(model).Config),
-        "train": fields(TrainConfig),
-        "sampler": fields(sampler_kind(model, preset, sampler).Config),
-        "split": [key for key in fields(splits.SPLITS[split]) if key != "target"] if split in splits.SPLITS else [],
-    }
-    return route(settings, known)
+    return route(settings, known_settings(model, preset, sampler, split))
 
 
 def _print_config(

@@ -7,8 +7,7 @@ of the domain, U users, S pairs of a user and a held-out item, D width.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from crossrec.data.planted import Singles
 from crossrec.data.splits import Split
 from crossrec.data.splits.parts import everything
 from crossrec.data.vocabulary import Ints
-from crossrec.models.base import Model
+from crossrec.models.base import Model, still
 from crossrec.samplers.base import Negatives, Sampler, Seen
 from crossrec.streams import derive
 
@@ -115,7 +114,7 @@ class Watched(Sampler):
         for kind, negatives in kinds.items():
             self._count(sums[kind], batch.user_P, negatives)
         if self.batches % EVERY == 0:
-            with _aside(model, query_PD.device):
+            with still(model), torch.autocast(query_PD.device.type, enabled=False):
                 self._look_closely(sums, batch, query_PD, model, kinds)
         self.batches += 1
 
@@ -151,18 +150,6 @@ class Watched(Sampler):
             _rank(sums[kind], score_NV, score_NV.gather(1, place_NK), own=1)
             if wanted_NV is not None:
                 _judge(sums[kind], wanted_NV, place_NK)
-
-
-@contextmanager
-def _aside(model: Model, device: torch.device) -> Iterator[None]:
-    """Within, nothing that happens leaves a trace in the training: no gradient, no dropout, full precision."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        model.train(training)
 
 
 def _rank(sums: Sums, score_NV: Tensor, score_NK: Tensor, own: int) -> None:

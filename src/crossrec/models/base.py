@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,18 @@ from crossrec.config import from_settings
 from crossrec.data.batches import Batch, Views
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
+
+
+@contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Within, the model computes without dropout and gradient; after, it is in the mode that it was."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
 
 
 @dataclass(frozen=True)
@@ -114,13 +127,8 @@ class Model(nn.Module):
 
     def selection_queries(self, batch: Batch) -> Tensor:
         """Query vectors q_PD by which a sampler selects: compared as in training, but without dropout and gradient."""
-        training = self.training
-        self.eval()
-        try:
-            with torch.no_grad():
-                return self.queries(batch)
-        finally:
-            self.train(training)
+        with still(self):
+            return self.queries(batch)
 
     def item_block(self, domain: str) -> Tensor:
         """Vectors e_VD of all items of a domain in the order of their ids, ready for the dot product."""

@@ -17,7 +17,7 @@ from crossrec.reproduction.files import Key, metrics_of
 from crossrec.reproduction.lines import Line
 from crossrec.reproduction.recipe import Cell
 from crossrec.reproduction.trainings import Trainings
-from crossrec.runs import INFO, read_json, read_metrics
+from crossrec.runs import INFO, read_json
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,8 @@ def _line(
         command=trainings.command(cell, table, len(seeds)),
         commit=" ".join(dict.fromkeys(str(info.get("commit") or "unknown") for info in infos)),
         data_hash=str(infos[0]["data_hash"]),
-        cpu_seconds=float(np.mean([_cpu(trainings, cell, seed) for seed in seeds])),
+        cpu_seconds=float(np.mean([info["cpu_seconds"] for info in infos])),
     )
-
-
-def _cpu(trainings: Trainings, cell: Cell, seed: int) -> float:
-    """CPU seconds of a run: of a resumed one ``run.json`` knows the last stretch only, its epochs know theirs all."""
-    folder = trainings.folder(cell, seed)
-    epochs = sum(float(record.get("cpu_seconds", 0.0)) for record in read_metrics(folder))
-    return max(float(read_json(folder, INFO)["cpu_seconds"]), epochs)
 
 
 def _tests(

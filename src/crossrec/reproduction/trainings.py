@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crossrec.config import fields, from_settings, route
+from crossrec.config import from_settings, route
 from crossrec.data import splits
 from crossrec.data.dataset import Dataset
 from crossrec.data.filters import Filters
@@ -20,12 +20,11 @@ from crossrec.data.splits import Split
 from crossrec.errors import InputError
 from crossrec.evaluation.run import evaluate_run
 from crossrec.experiments.results import protocol_name
-from crossrec.models import table as models
 from crossrec.recommender import Recommender
 from crossrec.reproduction.files import find_logs
 from crossrec.reproduction.recipe import Cell, Data, Recipe
 from crossrec.runs import CONFIG, INFO, RESULTS, read_json
-from crossrec.train.assemble import assemble, for_split, sampler_kind
+from crossrec.train.assemble import assemble, for_split, known_settings
 from crossrec.train.fit import fit
 from crossrec.train.settings import TrainConfig
 
@@ -151,12 +150,7 @@ class Trainings:
         """The cell's settings by whose they are."""
         row, where = cell.row, f"The recipe {self.recipe.paper!r}, row {cell.row.name!r}"
         try:
-            known = {
-                "model": fields(models.find(row.model).Config),
-                "train": fields(TrainConfig),
-                "sampler": fields(sampler_kind(row.model, row.preset, row.sampler).Config),
-                "split": [name for name in fields(splits.find(cell.variant.split)) if name != "target"],
-            }
+            known = known_settings(row.model, row.preset, row.sampler, cell.variant.split)
             routed = route({**cell.variant.settings, **row.settings, **row.by_target.get(cell.target, {})}, known)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error

@@ -31,7 +31,7 @@ class AugNS(HardSampler):
     Config = AugNSConfig
 
     def choose(self, batch: Batch, model: Model, number: int, generator: torch.Generator) -> Negatives:
-        e_PHD = model.items(self.uniform_ids(batch.user_P, number, generator))
+        e_PHD = model.items(self.uniform.own(batch.user_P, number, generator))
         r_PHD = torch.rand(e_PHD.shape, generator=generator, device=self.device)
         moved_PHD = e_PHD + noise(e_PHD.detach(), r_PHD, self.config.epsilon)
         length_PH1 = e_PHD.norm(dim=-1, keepdim=True) / moved_PHD.norm(dim=-1, keepdim=True).clamp(min=1e-12)

@@ -78,7 +78,3 @@ class HardSampler(Sampler):
     def choose(self, batch: Batch, model: Model, number: int, generator: torch.Generator) -> Negatives:
         """``number`` hard negatives of every query: ids (P, H) or vectors (P, H, D)."""
         raise NotImplementedError
-
-    def uniform_ids(self, user_P: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        """``count`` items for each user, (P, count): uniform among those that the user has not in training."""
-        return self.uniform.own(user_P, count, generator)

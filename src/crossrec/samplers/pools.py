@@ -127,7 +127,7 @@ class PoolSampler(HardSampler):
     def choose(self, batch: Batch, model: Model, number: int, generator: torch.Generator) -> Negatives:
         with torch.no_grad():
             groups = Groups.of(batch.user_P)
-            pool_GN = self.uniform_ids(groups.user_G, self.config.pool, generator)
+            pool_GN = self.uniform.own(groups.user_G, self.config.pool, generator)
             query_P1D = model.selection_queries(batch)[:, None]
             score_PN = groups.scores(query_P1D, model.item_block(batch.domain), pool_GN - self.block.start)[:, 0]
             ids_PH = pool_GN[groups.group_P].gather(1, self.pick(score_PN, number, generator))

@@ -140,7 +140,7 @@ class RealHNS(HardSampler):
             if self.config.coarse:
                 pool_GN = self.pool_RN[place_G].long()
             else:
-                pool_GN = self.uniform_ids(groups.user_G, self.config.pool, generator) - self.block.start
+                pool_GN = self.uniform.own(groups.user_G, self.config.pool, generator) - self.block.start
             column_PH = self._pick(batch, groups, query_PD, item_VD, pool_GN, number, generator)
             for turn, cross in enumerate(self.crosses):
                 due = range(max(0, number - self._num_cross), number)
@@ -150,7 +150,7 @@ class RealHNS(HardSampler):
             self.slots, self.filled = self.slots + real_PH.numel(), self.filled + int(real_PH.sum())
             ids_PH = torch.where(real_PH, column_PH + self.block.start, 0)
             if not bool(real_PH.all()):
-                ids_PH = torch.where(real_PH, ids_PH, self.uniform_ids(batch.user_P, number, generator))
+                ids_PH = torch.where(real_PH, ids_PH, self.uniform.own(batch.user_P, number, generator))
         if self.config.base != "mixgcf":
             return Negatives(ids_PH)
         share_PH = torch.rand(ids_PH.shape, generator=generator, device=ids_PH.device) * real_PH

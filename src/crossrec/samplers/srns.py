@@ -74,14 +74,14 @@ class SRNS(HardSampler):
         config = self.config
         shape = (len(self.users), config.watched)
         if not len(self.watched_RC):
-            self.watched_RC = self.uniform_ids(self.users.user_R, config.watched, generator)
+            self.watched_RC = self.uniform.own(self.users.user_R, config.watched, generator)
             self.memory_RS = torch.arange(config.memory, device=self.device).repeat(len(self.users), 1)
             self.likelihood_RCT = torch.zeros((*shape, config.history), device=self.device)
             fresh_RC = torch.ones(shape, dtype=torch.bool, device=self.device)
         else:
             turn_C = torch.arange(config.watched, device=self.device) % config.history == epoch % config.history
             fresh_RC = turn_C.expand(shape).scatter(1, self.memory_RS, False)
-            others_RC = self.uniform_ids(self.users.user_R, config.watched, generator)
+            others_RC = self.uniform.own(self.users.user_R, config.watched, generator)
             self.watched_RC = torch.where(fresh_RC, others_RC, self.watched_RC)
         score_RC, likelihood_RC = self._scores(model)
         self.likelihood_RCT[..., epoch % config.history] = likelihood_RC

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossrec.data.batches import Batch
-from crossrec.models.base import CrossDomainModel, Model
+from crossrec.models.base import CrossDomainModel, Model, still
 from crossrec.samplers import clusters
 
 
@@ -71,9 +71,6 @@ def looked_at(model: Model, batch: Batch, apart: bool) -> tuple[Tensor, dict[str
     """Queries without dropout, and the states that they are fused from, where they are asked for and there are any."""
     if not apart or not isinstance(model, CrossDomainModel):
         return model.selection_queries(batch), {}
-    training = model.training
-    model.eval()
-    states = model.domain_states(batch)
-    query_PD = model.fused(states)
-    model.train(training)
-    return query_PD, states
+    with still(model):
+        states = model.domain_states(batch)
+        return model.fused(states), states

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from crossrec.data.batches import Batch, Batcher
 from crossrec.data.splits import Split
@@ -61,7 +60,3 @@ class TrainingUsers:
             start_B, at_B = self.start_R[rows], self.at_R[rows]
             place_B = torch.arange(len(start_B), device=self.device)
             yield self._batchers[key].batch(self.domain, self.user_R[rows], start_B, place_B, at_B, at_B)
-
-    def positives(self) -> Tensor:
-        """The last training item of every user: global ids (R,)."""
-        return torch.as_tensor(self.events.item_E[self.at_R.cpu().numpy()], device=self.device).long()

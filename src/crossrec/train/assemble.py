@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from crossrec.config import fields, from_settings
+from crossrec.data import splits
 from crossrec.data.splits import AuthorsLeaveLastOut
 from crossrec.errors import InputError, nearest
 from crossrec.models import table as models
@@ -38,6 +39,18 @@ def sampler_kind(model: AnyModel, preset: str, sampler: AnySampler | None) -> ty
     if isinstance(chosen, str):
         return samplers.find(chosen)
     return type(chosen) if isinstance(chosen, Sampler) else chosen
+
+
+def known_settings(model: str, preset: str, sampler: str | None, split: str) -> dict[str, Collection[str]]:
+    """The settings of every part of a run: ``model``, ``train``, ``sampler`` and ``split``. Raises InputError for a name
+    that does not exist.
+    """
+    return {
+        "model": fields(models.find(model).Config),
+        "train": fields(TrainConfig),
+        "sampler": fields(sampler_kind(model, preset, sampler).Config),
+        "split": [key for key in fields(splits.find(split)) if key != "target"],
+    }
 
 
 def assemble(
