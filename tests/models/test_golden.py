@@ -32,6 +32,10 @@ CURVES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "twotower-authors": ("twotower", "authors", FUSED, {"epochs": 7}),
     "dasl": ("dasl", "default", FUSED, {"epochs": 7}),
     "dasl-authors": ("dasl", "authors", FUSED, {"epochs": 7}),
+    "tdiffrec": ("tdiffrec", "default", {"hidden": 8}, {}),
+    "tidiffrec": ("tidiffrec", "default", {"hidden": 8}, {}),
+    "tidiffrec-merged": ("tidiffrec", "default", {"hidden": 8, "domains": "merged"}, {}),
+    "tidiffrec-authors": ("tidiffrec", "authors", {"hidden": 8}, {}),
 }
 """Name of the file: model, preset, settings of the model and of its training. A step is an epoch of one batch."""
 TRAINING = {"epochs": 20, "batch": 64, "negatives": 16, "lr": 1e-3, "first_eval": 20, "seed": 7}

@@ -28,6 +28,8 @@ class Batch:
     """User of every query; -1 for a stranger."""
     positive_P: Tensor
     """The item that came next: global ids."""
+    at_P: Tensor | None = None
+    """Its place among the split's events; None where nothing is known to come next."""
 
     def __len__(self) -> int:
         return len(self.user_P)
@@ -35,7 +37,8 @@ class Batch:
     def asking(self, domain: str, chosen_P: Tensor) -> Batch:
         """The queries at these places, which all ask for this domain."""
         histories = {name: replace(view, at_P=view.at_P[chosen_P]) for name, view in self.histories.items()}
-        return Batch(domain, histories, self.user_P[chosen_P], self.positive_P[chosen_P])
+        at_P = None if self.at_P is None else self.at_P[chosen_P]
+        return Batch(domain, histories, self.user_P[chosen_P], self.positive_P[chosen_P], at_P)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Views:
 
     domains: Mapping[str, tuple[str, ...]]
     max_len: int = 200
+    times: bool = False
+    """Whether the histories carry the times of their events."""
 
 
 class Batcher:
@@ -53,7 +58,7 @@ class Batcher:
         self.device = torch.device(device)
         self.events = events
         self.max_len = views.max_len
-        self.views = {name: View(events, domains, self.device) for name, domains in views.domains.items()}
+        self.views = {name: View(events, names, self.device, views.times) for name, names in views.domains.items()}
         self.item_E = torch.as_tensor(np.array(events.item_E), device=self.device)
 
     def queries(self, part: Part, size: int) -> Iterator[Batch]:
@@ -74,7 +79,8 @@ class Batcher:
         """
         histories = {name: view.history(start_B, row_P, stop_P, self.max_len) for name, view in self.views.items()}
         user_P = user_B[row_P]
-        return Batch(domain, histories, user_P, torch.zeros_like(user_P) if at_P is None else self.item_E[at_P].long())
+        positive_P = torch.zeros_like(user_P) if at_P is None else self.item_E[at_P].long()
+        return Batch(domain, histories, user_P, positive_P, at_P)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=self.device)
@@ -83,16 +89,24 @@ class Batcher:
 class TrainingRows:
     """The rows of a split that hold something to predict in some domains, and their queries."""
 
-    def __init__(self, batcher: Batcher, rows: Rows, domains: Sequence[str], first: str = "any") -> None:
+    def __init__(
+        self, batcher: Batcher, rows: Rows, domains: Sequence[str], first: str = "any", whole: bool = False
+    ) -> None:
         """``first``: which first event may be predicted: ``any`` with an event of any view before it, only one with an
         event of its own ``domain`` before it, or ``all``.
+
+        ``whole``: instead of every next item, each row that holds an event of the domains is one query, which knows all
+        of the row; nothing comes next.
         """
-        self.first = "all" if first == "any" and not batcher.views else first
-        self.batcher, self.domain = batcher, domains[0]
+        self.first = "all" if whole or (first == "any" and not batcher.views) else first
+        self.batcher, self.domain, self.whole = batcher, domains[0], whole
         asked = [_positives(batcher, rows, domain, self.first) for domain in domains]
         row_Q, at_Q = (np.concatenate(arrays) for arrays in zip(*asked, strict=True))
         order = np.argsort(at_Q, kind="stable")
         row_Q, at_Q = row_Q[order], at_Q[order]
+        if whole:
+            row_Q = np.unique(row_Q)
+            at_Q = rows.stop_N[row_Q]
         kept, first_Q = np.unique(row_Q, return_index=True)
         self.user_N = batcher._tensor(rows.user_N[kept])
         self.start_N = batcher._tensor(rows.start_N[kept])
@@ -118,7 +132,8 @@ class TrainingRows:
         inside_P = self._inside(start_B, row_P, at_P)
         if inside_P is not None:
             row_P, at_P = row_P[inside_P], at_P[inside_P]
-        return self.batcher.batch(self.domain, self.user_N[index_B], start_B, row_P, at_P, at_P)
+        comes_P = None if self.whole else at_P
+        return self.batcher.batch(self.domain, self.user_N[index_B], start_B, row_P, at_P, comes_P)
 
     def _inside(self, start_B: Tensor, row_P: Tensor, at_P: Tensor) -> Tensor | None:
         """Which queries do not lose all that they know when the row is cut to its latest events; None: all of them."""

@@ -33,29 +33,47 @@ class History:
     at_P: Tensor
     total: int
     """Number of places of all chunks: one past the last state."""
+    times: tuple[Tensor, ...] | None = None
+    """Times of the events, shaped as the chunks (unix seconds; ``UNKNOWN_TIME``); None: nobody asked, or none is known."""
 
     def events(self) -> tuple[Tensor, Tensor]:
         """What every query knows, oldest event first: numbers of the queries (M,) and item ids (M,)."""
+        query_M, place_M = self._known()
+        return query_M, self._flat(self.chunks)[place_M]
+
+    def event_times(self) -> Tensor | None:
+        """When each of :meth:`events` was, (M,); None where ``times`` is."""
+        return None if self.times is None else self._flat(self.times)[self._known()[1]]
+
+    def _flat(self, chunks: tuple[Tensor, ...]) -> Tensor:
+        none = torch.zeros(0, dtype=torch.int64, device=self.at_P.device)
+        return torch.cat([*(chunk.flatten() for chunk in chunks), none])
+
+    def _known(self) -> tuple[Tensor, Tensor]:
+        """Query (M,) and place (M,) of every event that a query knows."""
         device = self.at_P.device
         none = torch.zeros(0, dtype=torch.int64, device=device)
-        item_T = torch.cat([*(chunk.flatten() for chunk in self.chunks), none])
         within_T = torch.cat([*(torch.arange(c.shape[1], device=device).repeat(c.shape[0]) for c in self.chunks), none])
         count_P = torch.cat([within_T + 1, none.new_zeros(1)])[self.at_P]
         query_M = torch.repeat_interleave(torch.arange(len(count_P), device=device), count_P)
         ends_P = torch.cumsum(count_P, 0)
         back_M = ends_P[query_M] - 1 - torch.arange(len(query_M), device=device)
-        return query_M, item_T[self.at_P[query_M] - back_M]
+        return query_M, self.at_P[query_M] - back_M
 
 
 class View:
     """The events of some domains, packed, on the device that trains."""
 
-    def __init__(self, events: Events, domains: Sequence[str], device: torch.device) -> None:
+    def __init__(self, events: Events, domains: Sequence[str], device: torch.device, times: bool = False) -> None:
+        """``times``: whether histories carry the times of their events."""
         numbers = [events.catalogue.domains.index(name) for name in domains]
         self.domains = tuple(domains)
         inside_E = np.isin(events.domain_E, numbers)
         item_F = events.item_E if inside_E.all() else events.item_E[inside_E]
         self.item_F = torch.as_tensor(np.array(item_F), device=device)
+        self.time_F: Tensor | None = None
+        if times and events.time_E is not None:
+            self.time_F = torch.as_tensor(np.array(np.asarray(events.time_E)[inside_E]), device=device)
         before = np.zeros(len(inside_E) + 1, dtype=np.int64)
         np.cumsum(inside_E, out=before[1:])
         self.before_E1 = torch.as_tensor(before, device=device)
@@ -71,7 +89,7 @@ class View:
         low_B = torch.maximum(self.before_E1[start_B], stop_B - max_len)
         length_B = (stop_B - low_B).clamp(min=0)
         order_B = torch.argsort(length_B, stable=True)
-        chunks, lengths, rows = [], [], []
+        chunks, lengths, rows, times = [], [], [], []
         base_B = torch.zeros_like(length_B)
         total = 0
         for a, b in like_lengths(length_B[order_B].cpu().numpy()):
@@ -82,13 +100,16 @@ class View:
             inside = place < length[:, None]
             index = torch.where(inside, low_B[row][:, None] + place, 0)
             chunks.append(torch.where(inside, self.item_F[index], 0).long())
+            if self.time_F is not None:
+                times.append(torch.where(inside, self.time_F[index], 0))
             lengths.append(length)
             rows.append(row)
             base_B[row] = total + torch.arange(b - a, device=length.device) * longest
             total += (b - a) * longest
         state_P = stop_P - 1
         flat_P = torch.where(state_P >= low_B[row_P], base_B[row_P] + state_P - low_B[row_P], total)
-        return History(tuple(chunks), tuple(lengths), tuple(rows), flat_P, total)
+        timed = None if self.time_F is None else tuple(times)
+        return History(tuple(chunks), tuple(lengths), tuple(rows), flat_P, total, timed)
 
 
 def like_lengths(length_B: np.ndarray) -> list[tuple[int, int]]:

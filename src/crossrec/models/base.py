@@ -58,6 +58,10 @@ class Phase:
     """Training settings that hold in this phase alone: ``{"lr": 5e-4, "epochs": 20}``."""
     sampler: Mapping[str, Any] | None = None
     """Name and settings of the sampler of this phase; None: the run's. A hard negative needs a model that knows something."""
+    plugin: bool = True
+    """Whether the run's plug-in takes part; not where one part of a model is only given a start."""
+    whole: bool = False
+    """Whether a query is a training row as a whole, of which nothing comes next, rather than every next item."""
 
 
 class Model(nn.Module):
@@ -74,6 +78,8 @@ class Model(nn.Module):
     """Whether the score is the dot product of a query and an item vector; if not, ``scores`` is overridden."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     """Settings of model and training under one name: keys ``model``, ``train`` and ``sampler``."""
+    own_loss: ClassVar[bool] = False
+    """Whether the model is trained by its own objective (:meth:`loss`), and by no other."""
 
     def __init__(self, config: Any = None, **settings: Any) -> None:
         super().__init__()
@@ -144,6 +150,10 @@ class Model(nn.Module):
         if not self.product:
             return self.scores(batch, batch.domain).gather(1, ids_PC - self.block(batch.domain).start)
         return torch.einsum("pd,pcd->pc", self.queries(batch), self.items(ids_PC))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Losses of the queries, (P,), of a model that is trained by its own objective (setting ``loss="own"``)."""
+        raise NotImplementedError
 
     def auxiliary(self, batch: Batch) -> Tensor | None:
         """A term that the model adds to the objective (a contrast, a penalty); None: nothing."""

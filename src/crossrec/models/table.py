@@ -13,10 +13,12 @@ from crossrec.models.gru4rec import GRU4Rec
 from crossrec.models.itemknn import ItemKNN
 from crossrec.models.pop import Pop
 from crossrec.models.sasrec import SASRec
+from crossrec.models.tdiffrec import TDiffRec
+from crossrec.models.tidiffrec import TIDiffRec
 from crossrec.models.twotower import TwoTower
 
 MODELS: dict[str, type[Model]] = {
-    model.name: model for model in (Pop, ItemKNN, BPRMF, SASRec, GRU4Rec, CL4SRec, TwoTower, DASL)
+    model.name: model for model in (Pop, ItemKNN, BPRMF, SASRec, GRU4Rec, CL4SRec, TwoTower, DASL, TDiffRec, TIDiffRec)
 }
 
 

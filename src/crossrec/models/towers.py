@@ -100,6 +100,7 @@ class Towers(CrossDomainModel):
                 modules=(f"towers.{self.place[name]}",),
                 train=train | extra,
                 sampler={"name": "uniform", "shared": self.config.pretrain_shared},
+                plugin=False,
             )
             for name, extra in (
                 *((source, {"epochs": self.config.source_epochs}) for source in self.sources),

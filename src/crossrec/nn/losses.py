@@ -9,17 +9,32 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def bce(positive_P: Tensor, negative_PK: Tensor) -> Tensor:
-    """Binary cross entropy, the K negatives together as heavy as the positive: (P,).
+def bce(positive_P: Tensor, *negatives_PK: Tensor, weight_P: Tensor | None = None) -> Tensor:
+    """Binary cross entropy, the K negatives together as heavy as a positive of weight 1: (P,).
 
-    softplus(-s+) + mean_k softplus(s-_k). Source: published RealHNS code (specs, section 3).
+    w softplus(-s+) + mean_k softplus(s-_k); of several lists of negatives the mean. Source: published RealHNS and PDRec
+    code (specs, sections 3 and 4.1).
     """
-    return F.softplus(-positive_P) + F.softplus(negative_PK).mean(-1)
+    positive = bce_positive(positive_P)
+    return (positive if weight_P is None else weight_P * positive) + _mean(*map(F.softplus, negatives_PK))
 
 
-def bpr(positive_P: Tensor, negative_PK: Tensor) -> Tensor:
-    """Bayesian personalised ranking, the mean over the K negatives of softplus(s- - s+): (P,). Source: Rendle 2009."""
-    return F.softplus(negative_PK - positive_P[:, None]).mean(-1)
+def bce_positive(positive_S: Tensor) -> Tensor:
+    """The positive's part of :func:`bce` alone, softplus(-s+): (S,). Source: PDRec, equation 5."""
+    return F.softplus(-positive_S)
+
+
+def bpr(positive_P: Tensor, *negatives_PK: Tensor, weight_P: Tensor | None = None) -> Tensor:
+    """Bayesian personalised ranking, the mean over the K negatives of w softplus(s- - s+): (P,); of several lists of
+    negatives the mean. Source: Rendle 2009.
+    """
+    loss = _mean(*(F.softplus(negative_PK - positive_P[:, None]) for negative_PK in negatives_PK))
+    return loss if weight_P is None else weight_P * loss
+
+
+def _mean(*losses_PK: Tensor) -> Tensor:
+    """The mean over lists of each list's mean: (P,)."""
+    return torch.stack([loss_PK.mean(-1) for loss_PK in losses_PK]).mean(0)
 
 
 def sampled_softmax(
