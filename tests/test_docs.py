@@ -12,6 +12,7 @@ import crossrec
 from crossrec.cli.app import app
 from crossrec.data.splits import SPLITS
 from crossrec.models.table import MODELS
+from crossrec.plugins.table import PLUGINS
 from crossrec.samplers.table import SAMPLERS
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +85,7 @@ def test_cli_page_names_no_option_that_does_not_exist(open_page):
 
 def test_the_docs_name_every_model_sampler_and_split(open_page):
     everything = "\n".join(open_page(name).text for name in PAGES)
-    assert [name for name in [*MODELS, *SAMPLERS, *SPLITS] if f"`{name}`" not in everything] == []
+    assert [name for name in [*MODELS, *SAMPLERS, *PLUGINS, *SPLITS] if f"`{name}`" not in everything] == []
 
 
 def test_every_field_of_a_run_folder_is_explained(open_page):

@@ -20,6 +20,7 @@ from crossrec.data.filters import Filters
 from crossrec.data.splits import SPLITS
 from crossrec.data.worlds import World
 from crossrec.models.table import MODELS
+from crossrec.plugins.table import PLUGINS
 from crossrec.samplers.table import SAMPLERS
 from crossrec.train.settings import TrainConfig
 
@@ -29,6 +30,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 CONFIGS = (
     *(model.Config for model in MODELS.values()),
     *(sampler.Config for sampler in SAMPLERS.values()),
+    *(plugin.Config for plugin in PLUGINS.values()),
     *SPLITS.values(),
     TrainConfig,
     Filters,
@@ -42,12 +44,13 @@ LAYERS = {
     "nn": {"data"},
     "models": {"data", "nn"},
     "samplers": {"data", "models"},
+    "plugins": {"data", "models", "samplers"},
     "recommender": {"data", "models"},
     "evaluation": {"data", "models", "recommender"},
-    "train": {"data", "nn", "models", "samplers", "evaluation", "recommender"},
+    "train": {"data", "nn", "models", "samplers", "plugins", "evaluation", "recommender"},
     "retrieve": {"data", "recommender"},
-    "experiments": {"data", "models", "samplers", "train", "evaluation", "recommender"},
-    "reproduction": {"data", "models", "samplers", "train", "evaluation", "recommender", "experiments"},
+    "experiments": {"data", "models", "samplers", "plugins", "train", "evaluation", "recommender"},
+    "reproduction": {"data", "models", "samplers", "plugins", "train", "evaluation", "recommender", "experiments"},
     "doctor": set(),
 }
 """Who may import whom, beside the floor and themselves. ``testing`` may import all but ``cli``, and ``cli`` everything."""

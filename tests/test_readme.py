@@ -8,6 +8,7 @@ import pytest
 
 from crossrec.data.splits import SPLITS
 from crossrec.models.table import MODELS
+from crossrec.plugins.table import PLUGINS
 from crossrec.samplers.table import SAMPLERS
 
 
@@ -45,7 +46,7 @@ def test_the_quick_start_is_ten_lines(readme):
 
 
 def test_it_names_every_model_sampler_and_split(readme):
-    names = [*MODELS, *SAMPLERS, *SPLITS]
+    names = [*MODELS, *SAMPLERS, *PLUGINS, *SPLITS]
     assert [name for name in names if f"`{name}`" not in readme.text] == []
 
 

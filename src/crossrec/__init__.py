@@ -39,6 +39,8 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it against _PLA
     from crossrec.models.itemknn import ItemKNN as ItemKNN
     from crossrec.models.pop import Pop as Pop
     from crossrec.models.sasrec import SASRec as SASRec
+    from crossrec.models.tdiffrec import TDiffRec as TDiffRec
+    from crossrec.models.tidiffrec import TIDiffRec as TIDiffRec
     from crossrec.models.twotower import TwoTower as TwoTower
     from crossrec.recommender import Recommender as Recommender
     from crossrec.samplers.base import Sampler as Sampler
@@ -70,6 +72,8 @@ _PLACES = {
     "Sampler": "crossrec.samplers.base",
     "SASRec": "crossrec.models.sasrec",
     "Split": "crossrec.data.splits",
+    "TDiffRec": "crossrec.models.tdiffrec",
+    "TIDiffRec": "crossrec.models.tidiffrec",
     "TwoTower": "crossrec.models.twotower",
     "Windows": "crossrec.data.splits",
     "World": "crossrec.data.worlds",

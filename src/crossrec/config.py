@@ -60,21 +60,25 @@ def parse_assignments(assignments: typing.Iterable[str]) -> dict[str, Any]:
     return parsed
 
 
-def route(settings: Mapping[str, Any], known: Mapping[str, typing.Collection[str]]) -> dict[str, dict[str, Any]]:
+def route(
+    settings: Mapping[str, Any], known: Mapping[str, typing.Collection[str]], prefixed: typing.Collection[str] = ()
+) -> dict[str, dict[str, Any]]:
     """Settings sorted by whose they are: ``part.key`` says it, a bare ``key`` must be a setting of one part alone.
 
     Args:
         settings: values by key, as from :func:`parse_assignments`.
         known: the keys of every part (``{"model": ["dim", ...], "train": [...]}``).
+        prefixed: parts whose keys are never meant by a bare key.
 
     Raises InputError for a key that no part has, or that several have.
     """
     sorted_: dict[str, dict[str, Any]] = {part: {} for part in known}
+    bare = {part: keys for part, keys in known.items() if part not in prefixed}
     full = {f"{part}.{key}": (part, key) for part, keys in known.items() for key in keys}
     for name, value in settings.items():
-        homes = [name] if name in full else [f"{part}.{name}" for part, keys in known.items() if name in keys]
+        homes = [name] if name in full else [f"{part}.{name}" for part, keys in bare.items() if name in keys]
         if not homes:
-            words = full if "." in name else {key for _, key in full.values()}
+            words = full if "." in name else {key for keys in bare.values() for key in keys}
             raise InputError(f"There is no setting {name!r}.{nearest(name, words)}")
         if len(homes) > 1:
             raise InputError(f"The setting {name!r} is ambiguous: say {' or '.join(homes)}.")

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crossrec.config import fields, route
-from crossrec.data import splits
+from crossrec.config import route
 from crossrec.errors import InputError
-from crossrec.models import table as models
 from crossrec.reproduction.files import (
     EXPECTED,
     RECIPE,
@@ -21,8 +19,7 @@ from crossrec.reproduction.files import (
     read_expected,
 )
 from crossrec.reproduction.recipe import HONEST, Data, Recipe, Row
-from crossrec.train.assemble import assemble, sampler_kind
-from crossrec.train.settings import TrainConfig
+from crossrec.train.assemble import PREFERENCES, Asked
 
 PAPERS = sorted(path.parent for path in (Path(__file__).parents[2] / "papers").glob(f"*/{RECIPE}"))
 ROWS = [(paper, row.name) for paper in PAPERS for row in load_recipe(paper).rows]
@@ -189,14 +186,9 @@ def test_every_row_names_what_there_is(paper, name):
     row = found.row(name)
     for variant in (one for one in found.variants if one.name in row.seeds):
         for target in row.targets or found.targets:
-            known = {
-                "model": fields(models.find(row.model).Config),
-                "train": fields(TrainConfig),
-                "sampler": fields(sampler_kind(row.model, row.preset, row.sampler).Config),
-                "split": fields(splits.find(variant.split)),
-            }
-            routed = route({**variant.settings, **row.settings, **row.by_target.get(target, {})}, known)
-            assemble(row.model, row.sampler, row.preset, routed["train"], routed["model"], routed["sampler"])
+            asked = Asked(row.model, row.sampler, row.plugin, row.preset)
+            told = {**variant.settings, **row.settings, **row.by_target.get(target, {})}
+            dataclasses.replace(asked, settings=route(told, asked.known(variant.split), (PREFERENCES,))).assemble()
 
 
 def test_realhns_prints_what_the_paper_prints():

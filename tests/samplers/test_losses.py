@@ -11,7 +11,7 @@ import torch
 from crossrec.data.batches import Batch
 from crossrec.samplers.base import Negatives, Sampler
 from crossrec.samplers.uniform import UniformConfig
-from crossrec.train.objective import loss_of
+from crossrec.train.objective import Parts, loss_of
 from crossrec.train.settings import TrainConfig
 
 
@@ -41,7 +41,7 @@ def loss_with(fixed):
         ids = torch.tensor(drawn if shared else [drawn]) + start
         sampler.found = Negatives(ids, log_q=log_q, hard=chosen)
         config = TrainConfig(loss=loss, negatives=len(drawn) + len(hard or ()))
-        return loss_of(model, batch, {"toys": sampler}, config, torch.Generator()).item()
+        return loss_of(model, batch, Parts({"toys": sampler}), config, torch.Generator()).item()
 
     return find
 

@@ -15,7 +15,7 @@ from crossrec.models.table import MODELS
 from crossrec.samplers.hard import HardSampler
 from crossrec.samplers.table import SAMPLERS, make
 from crossrec.testing.worlds import world_of
-from crossrec.train.objective import loss_of
+from crossrec.train.objective import Parts, loss_of
 from crossrec.train.settings import TrainConfig
 
 MODEL_NAMES = [name for name in ("twotower", "dasl", "sasrec", "bprmf") if name in MODELS]
@@ -109,7 +109,7 @@ def test_losses_and_gradients_are_finite(name, loss, shared, split, made, batch_
         sampler.begin_epoch(model, 1, generator)
         batch = batch_of(model, split)
         config = TrainConfig(loss=loss, negatives=count)
-        loss_P = loss_of(model, batch, {"toys": sampler}, config, generator)
+        loss_P = loss_of(model, batch, Parts({"toys": sampler}), config, generator)
         assert loss_P.shape == (len(batch),)
         assert bool(torch.isfinite(loss_P).all())
         loss_P.mean().backward()
@@ -176,6 +176,6 @@ def test_a_model_that_predicts_several_domains(name, split, made) -> None:
         samplers[domain].prepare(split, domain, torch.device("cpu"))
         samplers[domain].begin_epoch(model, 1, torch.Generator())
     batch = rows.batch(torch.arange(len(rows)))
-    loss_P = loss_of(model, batch, samplers, TrainConfig(negatives=20), torch.Generator())
+    loss_P = loss_of(model, batch, Parts(samplers), TrainConfig(negatives=20), torch.Generator())
     assert loss_P.shape == (len(batch),)
     assert bool(torch.isfinite(loss_P).all())

@@ -7,7 +7,12 @@ import pytest
 from crossrec.errors import InputError
 from crossrec.models.sasrec import SASRec
 from crossrec.samplers.uniform import Uniform
-from crossrec.train.assemble import assemble
+from crossrec.train.assemble import Asked
+
+
+def assemble(model, sampler, preset, train, own, drawn):
+    asked = Asked(model, sampler, None, preset, {"train": train, "model": own, "sampler": drawn})
+    return asked.assemble()[:3]
 
 
 def test_settings_come_on_top_of_the_preset():

@@ -13,6 +13,7 @@ from crossrec.cli.doctor import doctor
 from crossrec.cli.evaluate import evaluate
 from crossrec.cli.export import export
 from crossrec.cli.models import models
+from crossrec.cli.plugins import plugins
 from crossrec.cli.prepare import prepare
 from crossrec.cli.recommend import recommend
 from crossrec.cli.report import report
@@ -42,10 +43,11 @@ COMMANDS = (
     report,
     models,
     samplers,
+    plugins,
     doctor,
 )
 for command in COMMANDS:
-    app.command(no_args_is_help=command not in (models, samplers, doctor))(command)
+    app.command(no_args_is_help=command not in (models, samplers, plugins, doctor))(command)
 
 
 def _show_version(asked: bool) -> None:

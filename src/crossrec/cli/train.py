@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,10 +18,40 @@ from crossrec.cli.terminal import emit, note, say, warn
 if TYPE_CHECKING:
     from crossrec.data.dataset import Dataset
     from crossrec.data.splits import Split
-    from crossrec.models.base import Model
     from crossrec.recommender import Recommender
-    from crossrec.samplers.base import Sampler
+    from crossrec.train.assemble import Assembly
     from crossrec.train.settings import TrainConfig
+
+Preferences = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        help="The run that the plug-in looks into, trained on the same split (default: one is trained first).",
+    ),
+]
+SplitName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="How events are held out: leave-last-out, authors, windows, ratio, global-time or cold-users.",
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting of the preset: dim=32, model.KEY, train.KEY, sampler.KEY, plugin.KEY, split.KEY, or "
+        "preferences.KEY of the model that the plug-in looks into (repeat for more).",
+    ),
+]
+Start = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="Take over the first phases of this run where they are the very same ones."),
+]
+World = Annotated[
+    Path | None, typer.Option(metavar="WORLD", help="A simulated folder: watch negatives against its truth.")
+]
 
 
 def train(
@@ -37,54 +68,42 @@ def train(
     sampler: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where negatives come from (default: the preset's).")
     ] = None,
-    preset: Annotated[str, typer.Option(metavar="NAME", help="Settings of the model under this name.")] = "default",
-    split: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="How events are held out: leave-last-out, authors, windows, ratio, global-time or cold-users.",
-        ),
-    ] = "leave-last-out",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a setting of the preset: dim=32, model.KEY, train.KEY, sampler.KEY or split.KEY (repeat for more).",
-        ),
+    plugin: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What changes weights, positives and negatives (`crossrec plugins`)."),
     ] = None,
+    preferences: Preferences = None,
+    preset: Annotated[str, typer.Option(metavar="NAME", help="Settings of the model under this name.")] = "default",
+    split: SplitName = "leave-last-out",
+    set_: Changes = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Every random stream comes from it.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of RUN, exactly.")] = False,
-    start: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Take over the first phases of this run where they are the very same ones."),
-    ] = None,
+    start: Start = None,
     device: options.Device = "cpu",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write RUN/tensorboard too.")] = False,
     watch_negatives: Annotated[
         bool, typer.Option("--watch-negatives", help="Record how good negatives are, for the report.")
     ] = False,
-    truth: Annotated[
-        Path | None, typer.Option(metavar="WORLD", help="A simulated folder: watch negatives against its truth.")
-    ] = None,
+    truth: World = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print every setting and what it means; train nothing.")
     ] = False,
     json: options.Json = False,
 ) -> None:
     """Train a model. Under torchrun its processes share the work."""
-    from crossrec.config import parse_assignments
+    from crossrec.config import parse_assignments, route
     from crossrec.data import splits
     from crossrec.data.dataset import Dataset
     from crossrec.errors import InputError
     from crossrec.train import distributed
-    from crossrec.train.assemble import assemble, for_split
+    from crossrec.train.assemble import PREFERENCES, Asked, for_split
 
     source = options.listed(source)
-    changed = _routed(parse_assignments(set_ or []), model, sampler, preset, split)
+    asked = Asked(model, sampler, plugin, preset)
+    changed = route(parse_assignments(set_ or []), asked.known(split), (PREFERENCES,))
     spec = {"split": split, "target": target, **changed["split"]}
     trained = for_split(spec, changed["train"])
-    parts = assemble(model, sampler, preset, trained, changed["model"], changed["sampler"])
+    parts = replace(asked, settings={**changed, "train": trained}).assemble()
     data = Dataset.load(prepared)
     held = splits.apply(spec, data)
     if print_config:
@@ -97,35 +116,31 @@ def train(
     place = distributed.device(device)
     _announce(model, held, _sources(data, target, source))
     fitted: dict[str, Any] = {"sources": source, "sampler": sampler, "preset": preset, "seed": seed, **trained}
-    fitted |= {"model_settings": changed["model"], "sampler_settings": changed["sampler"]}
-    fitted |= {"resume": resume, "start": start, "device": place, "tensorboard": tensorboard}
+    fitted |= {"plugin": plugin, "preferences": preferences, "resume": resume, "start": start, "device": place}
+    fitted |= {"tensorboard": tensorboard, **_settings(changed)}
     fit = _watching(data, truth) if watch_negatives or truth is not None else None
-    summary = _fit(fit, model, held, out, parts[1], fitted)
+    summary = _fit(fit, model, held, out, parts.train, fitted)
     (emit if json else _print)(summary)
 
 
-def _routed(
-    settings: Mapping[str, Any], model: str, sampler: str | None, preset: str, split: str
-) -> dict[str, dict[str, Any]]:
-    """Whose setting each of them is."""
-    from crossrec.config import route
-    from crossrec.train.assemble import known_settings
-
-    return route(settings, known_settings(model, preset, sampler, split))
+def _settings(changed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings of the parts of a run, as ``fit`` takes them."""
+    names = {"model": "model", "sampler": "sampler", "plugin": "plugin", "preferences": "preference"}
+    return {f"{name}_settings": changed.get(part) for part, name in names.items()}
 
 
-def _print_config(
-    top: dict[str, Any], split: Split, parts: tuple[Model, TrainConfig, Sampler | None], json: bool
-) -> None:
+def _print_config(top: dict[str, Any], split: Split, parts: Assembly, json: bool) -> None:
     from crossrec.cli.settings import print_settings
     from crossrec.config import from_settings
     from crossrec.data.splits import SPLITS
 
     spec = {key: value for key, value in split.spec.items() if key != "split"}
-    model, train, sampler = parts
-    configs = {"model": model.config, "train": train, "sampler": None if sampler is None else sampler.config}
+    beside = {"sampler": parts.sampler, "plugin": parts.plugin}
+    configs: dict[str, Any] = {"model": parts.model.config, "train": parts.train}
+    configs |= {name: None if part is None else part.config for name, part in beside.items()}
     configs["split"] = from_settings(SPLITS[top["split"]], spec)
-    print_settings({**top, "sampler": None if sampler is None else sampler.name}, configs, json)
+    named = {name: None if part is None else part.name for name, part in beside.items()}
+    print_settings({**top, **named}, configs, json)
 
 
 def _sources(data: Dataset, target: str, asked: list[str] | None) -> list[str]:

@@ -16,7 +16,7 @@ from crossrec.models.base import Model
 from crossrec.recommender import Recommender
 from crossrec.runs import read_metrics
 from crossrec.samplers.base import Sampler
-from crossrec.train.assemble import assemble, for_split
+from crossrec.train.assemble import Asked, for_split
 from crossrec.train.fit import fit
 from crossrec.train.loop import Record
 from crossrec.train.settings import TrainConfig
@@ -60,9 +60,10 @@ def watch_negatives(
     own, given = dict(model_settings or {}), dict(sampler_settings or {})
     known = set(fields(TrainConfig))
     train = for_split(split.spec, {key: value for key, value in fitted.items() if key in known})
-    made = assemble(model, sampler, preset, train, own, given)[2]
+    asked = Asked(model, sampler, fitted.get("plugin"), preset, {"train": train, "model": own, "sampler": given})
+    made = asked.assemble().sampler
     if made is None:
-        raise InputError("The loss 'softmax' draws no negatives: there is nothing to watch.")
+        raise InputError("This loss draws no negatives: there is nothing to watch.")
     watch = Watch(split, truth)
     recorder = Recorder(watch, None if out is None else Path(out))
 

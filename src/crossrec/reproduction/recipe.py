@@ -53,12 +53,15 @@ class Row:
     preset: str = "default"
     sampler: str | None = None
     """None: the preset's."""
+    plugin: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     """On top of the preset, as ``--set`` takes them: ``{"train.lr": 5e-4, "sampler.band": (20, 30)}``."""
     by_target: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Further settings for one target alone."""
     start: str | None = None
     """The row whose pre-training is taken over: its run of the same seed is trained first."""
+    preferences: str | None = None
+    """The row whose run of seed 1 the plug-in looks into, whatever the row's own seed: it is trained first."""
     against: tuple[str, ...] = ()
     """The rows that its users are tested against, the main one first."""
     seeds: Mapping[str, int] = field(default_factory=lambda: {HONEST.name: 1})
@@ -120,13 +123,16 @@ class Recipe:
                 ("table", row.tables, self.tables),
                 ("target", (*(row.targets or ()), *row.by_target), self.targets),
                 ("variant", row.seeds, [variant.name for variant in self.variants]),
-                ("earlier row", (*row.against, *([row.start] if row.start else [])), earlier),
+                ("earlier row", (*row.against, *(name for name in (row.start, row.preferences) if name)), earlier),
             ):
                 for name in said:
                     if name not in known:
                         raise InputError(f"{where}: there is no {kind} {name!r}.{nearest(name, known)}")
-            if row.start and not row.seeds.keys() <= earlier[row.start].seeds.keys():
-                raise InputError(f"{where}: it starts from {row.start!r}, which is not run under the same variants.")
+            if (row.plugin is None) != (row.preferences is None):
+                raise InputError(f"{where}: a plug-in and the row whose run it looks into (preferences) go together.")
+            for needed in (row.start, row.preferences):
+                if needed and not row.seeds.keys() <= earlier[needed].seeds.keys():
+                    raise InputError(f"{where}: it needs {needed!r}, which is not run under the same variants.")
             earlier[row.name] = row
         for name, target in self.why:
             if name not in earlier or target not in (earlier[name].targets or self.targets):

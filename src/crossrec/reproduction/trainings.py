@@ -24,7 +24,7 @@ from crossrec.recommender import Recommender
 from crossrec.reproduction.files import find_logs
 from crossrec.reproduction.recipe import Cell, Data, Recipe
 from crossrec.runs import CONFIG, INFO, RESULTS, read_json
-from crossrec.train.assemble import assemble, for_split, known_settings
+from crossrec.train.assemble import PREFERENCES, Asked, for_split
 from crossrec.train.fit import fit
 from crossrec.train.settings import TrainConfig
 
@@ -32,6 +32,9 @@ try:
     import fcntl
 except ImportError:  # a system without it trains unguarded
     fcntl = None  # type: ignore[assignment]  # the absent module
+
+PREFERENCES_SEED = 1
+"""Of the run that a plug-in looks into: one for all seeds, as it was published."""
 
 Watch = Callable[[str], AbstractContextManager[Callable[[dict[str, Any]], None]]]
 """Given the metric of validation, what watches one training: called with a record per epoch."""
@@ -102,11 +105,12 @@ class Trainings:
         self.check(cell, seed)
         if self.finished(cell, seed):
             return folder
-        begins = dataclasses.replace(cell, row=self.recipe.row(cell.row.start)) if cell.row.start else None
+        begins, source = self._other(cell, cell.row.start), self._other(cell, cell.row.preferences)
         start = self.train(begins, seed) if begins else None
+        looked_into = self.train(source, PREFERENCES_SEED) if source else None
         with alone(folder, lambda: self.tell(f"Another process trains {folder}; waiting for it ...")):
             if not self.finished(cell, seed):
-                self._fit(cell, seed, folder, start)
+                self._fit(cell, seed, folder, start, looked_into)
         return folder
 
     def evaluate(self, cell: Cell, seed: int) -> None:
@@ -124,6 +128,10 @@ class Trainings:
         words += ["--targets", cell.target, "--protocol", cell.variant.name]
         words += ["--seeds", str(seeds)] if seeds != cell.row.seeds[cell.variant.name] else []
         return shlex.join([*words, *(["--quick"] if self.quick else [])])
+
+    def _other(self, cell: Cell, name: str | None) -> Cell | None:
+        """The same cell of another row."""
+        return dataclasses.replace(cell, row=self.recipe.row(name)) if name else None
 
     def _base(self, data: Data, below: str = "") -> Path:
         root = self.runs / below
@@ -150,40 +158,32 @@ class Trainings:
         """The cell's settings by whose they are."""
         row, where = cell.row, f"The recipe {self.recipe.paper!r}, row {cell.row.name!r}"
         try:
-            known = known_settings(row.model, row.preset, row.sampler, cell.variant.split)
-            routed = route({**cell.variant.settings, **row.settings, **row.by_target.get(cell.target, {})}, known)
+            known = Asked(row.model, row.sampler, row.plugin, row.preset).known(cell.variant.split)
+            told = {**cell.variant.settings, **row.settings, **row.by_target.get(cell.target, {})}
+            routed = route(told, known, (PREFERENCES,))
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         for name, value in self.recipe.quick.items() if self.quick else ():
             part, _, key = name.partition(".")
-            if key in known[part]:
+            if key in known.get(part, ()):
                 routed[part][key] = value
         return routed
 
     def _asked(self, cell: Cell, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """What ``config.json`` of the run says, and the defaults of the settings in it."""
         row, routed, split = cell.row, self._routed(cell), self.split(cell)
-        trained = for_split(split.spec, routed["train"])
-        model, train, sampler = assemble(
-            row.model, row.sampler, row.preset, trained, routed["model"], routed["sampler"]
-        )
-        now = {
-            "model": model.name,
-            "settings": model.settings(),
-            "target": cell.target,
-            "sources": [name for name in split.data.domains if name != cell.target],
-            "preset": row.preset,
-            "seed": seed,
-            "train": dataclasses.asdict(train),
-            "sampler": None if sampler is None else {"name": sampler.name, **dataclasses.asdict(sampler.config)},
-            "split": dict(split.spec),
-            "data_hash": split.data.hash,
-        }
-        defaults = {"settings": model.Config(), "train": TrainConfig(), "sampler": sampler and sampler.Config()}
-        plain = {key: dataclasses.asdict(config) for key, config in defaults.items() if config is not None}
+        settings = {**routed, "train": for_split(split.spec, routed["train"])}
+        parts = Asked(row.model, row.sampler, row.plugin, row.preset, settings).assemble()
+        source = self._other(cell, row.preferences)
+        looked_into = self._asked(source, PREFERENCES_SEED)[0] if source else None
+        others = [name for name in split.data.domains if name != cell.target]
+        now = parts.recipe(split, others, row.preset, seed, looked_into)
+        configs = {"settings": parts.model, "sampler": parts.sampler, "plugin": parts.plugin}
+        defaults = {key: part.Config() for key, part in configs.items() if part is not None} | {"train": TrainConfig()}
+        plain = {key: dataclasses.asdict(config) for key, config in defaults.items()}
         return json.loads(json.dumps(now)), json.loads(json.dumps(plain))
 
-    def _fit(self, cell: Cell, seed: int, folder: Path, start: Path | None) -> None:
+    def _fit(self, cell: Cell, seed: int, folder: Path, start: Path | None, looked_into: Path | None) -> None:
         row, routed, begun = cell.row, self._routed(cell), (folder / CONFIG).is_file()
         metric = str(routed["train"].get("metric", TrainConfig().metric))
         self.tell(f"{'Resuming' if begun else 'Training'} {cell}, seed {seed} ({folder})")
@@ -192,6 +192,8 @@ class Trainings:
                 row.model,
                 self.split(cell),
                 sampler=row.sampler,
+                plugin=row.plugin,
+                preferences=looked_into,
                 preset=row.preset,
                 seed=seed,
                 out=folder,
@@ -202,6 +204,7 @@ class Trainings:
                 command=self.command(cell, row.tables[0], row.seeds[cell.variant.name]),
                 model_settings=routed["model"],
                 sampler_settings=routed["sampler"],
+                plugin_settings=routed.get("plugin"),
                 **routed["train"],
             )
         if start and not begun and not recommender.info.get("taken_over"):

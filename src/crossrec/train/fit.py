@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,12 @@ from crossrec.errors import InputError
 from crossrec.models.base import Model
 from crossrec.recommender import Recommender
 from crossrec.runs import CONFIG, INFO, METRICS, provenance, write_json
-from crossrec.samplers.base import Sampler
 from crossrec.streams import Streams
 from crossrec.train import distributed
-from crossrec.train.assemble import assemble, for_split
+from crossrec.train.assemble import PREFERENCES, AnyPlugin, AnySampler, Asked, Assembly, for_split
 from crossrec.train.checkpoint import Checkpoint
 from crossrec.train.loop import Record, Trainer
-from crossrec.train.settings import TrainConfig
+from crossrec.train.plugged import Plugged, check_frozen
 from crossrec.train.tensorboard import Board
 
 
@@ -30,7 +30,9 @@ def fit(
     split: Split,
     *,
     sources: Sequence[str] | None = None,
-    sampler: str | Sampler | type[Sampler] | None = None,
+    sampler: AnySampler | None = None,
+    plugin: AnyPlugin | None = None,
+    preferences: str | Path | Recommender | None = None,
     seed: int = 0,
     preset: str = "default",
     out: str | Path | None = None,
@@ -42,6 +44,8 @@ def fit(
     command: str | None = None,
     model_settings: Mapping[str, Any] | None = None,
     sampler_settings: Mapping[str, Any] | None = None,
+    plugin_settings: Mapping[str, Any] | None = None,
+    preference_settings: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Recommender:
     """Train a model on the training rows of a split, choosing the epoch on its validation part.
@@ -53,6 +57,9 @@ def fit(
         split: what :meth:`LeaveLastOut.apply` and the like return.
         sources: domains to learn from beside the target; None: all others.
         sampler: where negatives come from: a name, class or object; None: what the preset says.
+        plugin: what changes weights, positives and negatives of the training: a name, class or object; None: nothing does.
+        preferences: the run folder, or the recommender, that the plug-in looks into, trained on the same split. None: the
+            plug-in's own kind of model is trained first, in ``out/preferences``, and resumed there.
         seed: every random stream of the run is derived from it.
         preset: settings published or found for this model; ``settings`` come on top.
         out: folder to write the run to (metrics, checkpoints, weights); None: nothing is written.
@@ -65,6 +72,8 @@ def fit(
         command: how the run was asked for, for its record.
         model_settings: settings of a model given by name or class, on top of the preset's.
         sampler_settings: likewise of the sampler.
+        plugin_settings: likewise of the plug-in.
+        preference_settings: of the model that is trained for the plug-in, and of its training.
         **settings: fields of :class:`~crossrec.train.settings.TrainConfig`. Under the authors' split the protocol of
             validation is the authors' too, unless it is said.
 
@@ -72,33 +81,80 @@ def fit(
     not a number any more.
     """
     distributed.start()
-    settings = for_split(split.spec, settings)
-    model, train, sampler = assemble(model, sampler, preset, settings, model_settings or {}, sampler_settings or {})
-    catalogue = split.data.catalogue
-    names = tuple(name for name in catalogue.domains if name != split.target) if sources is None else tuple(sources)
-    check(model, split, names)
-    streams = Streams(seed, device)
+    given = {
+        "model": model_settings,
+        "sampler": sampler_settings,
+        "plugin": plugin_settings,
+        PREFERENCES: preference_settings,
+    }
+    chosen = {part: values or {} for part, values in given.items()} | {"train": for_split(split.spec, settings)}
+    asked = Asked(model, sampler, plugin, preset, chosen)
+    others = tuple(name for name in split.data.domains if name != split.target)
+    names = others if sources is None else tuple(sources)
+    run = _Run(seed, None if out is None else Path(out), resume, device, log, command)
+    begin = None if start is None else Path(start)
+    return _train(asked, split, names, run, begin, preferences, tensorboard)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """How and where a run is made: what the run that its plug-in looks into shares with it."""
+
+    seed: int
+    folder: Path | None
+    resume: bool
+    device: str | torch.device
+    log: Callable[[Record], None] | None
+    command: str | None
+
+    def below(self) -> _Run:
+        """The run that the plug-in looks into."""
+
+        def log(record: Record) -> None:
+            if self.log is not None:
+                self.log({**record, "phase": f"{PREFERENCES}: {record['phase']}"})
+
+        folder = None if self.folder is None else self.folder / PREFERENCES
+        there = folder is not None and folder.is_dir()
+        return dataclasses.replace(self, folder=folder, resume=self.resume and there, log=log)
+
+
+def _train(
+    asked: Asked,
+    split: Split,
+    sources: tuple[str, ...],
+    run: _Run,
+    start: Path | None = None,
+    preferences: str | Path | Recommender | None = None,
+    tensorboard: bool = False,
+) -> Recommender:
+    parts, folder = asked.assemble(), run.folder
+    model = parts.model
+    check(model, split, sources)
+    streams = Streams(run.seed, run.device)
     with streams.ambient("init"):
-        model.build(catalogue, split.target, names)
-    model.to(device)
-    recipe = _recipe(model, sampler, train, split, preset, seed)
-    folder = None if out is None else Path(out)
+        model.build(split.data.catalogue, split.target, sources)
+    model.to(run.device)
+    _refuse_full(folder, run.resume)
+    frozen = _frozen(asked, parts, split, sources, run, preferences)
+    recipe = parts.recipe(split, sources, asked.preset, run.seed, None if frozen is None else frozen.recipe)
     board = _board(folder) if tensorboard else None
-    checkpoint = _open(folder, recipe, resume)
-    if folder is not None and resume and (folder / INFO).is_file():
+    checkpoint = _open(folder, recipe, run.resume)
+    if folder is not None and run.resume and (folder / INFO).is_file():
         distributed.wait()
         return Recommender.load(folder, model=type(model), device=streams.device)
     visible = dataclasses.replace(split, test=split.test.take([]))
-    log_all = _writer(folder, checkpoint, [each for each in (board, log) if each is not None])
-    begin = None if start is None else Path(start)
+    log = _writer(folder, checkpoint, [each for each in (board, run.log) if each is not None])
     facts = {key: recipe[key] for key in ("model", "settings", "target", "sources", "seed", "split", "data_hash")}
-    trainer = Trainer(model, visible, sampler, train, streams, folder=folder, log=log_all, facts=facts, start=begin)
+    plugged = Plugged(parts.plugin, frozen, recipe["plugin"]) if parts.plugin and frozen else None
+    beside: dict[str, Any] = {"folder": folder, "log": log, "facts": facts, "start": start, "plugged": plugged}
+    trainer = Trainer(model, visible, parts.sampler, parts.train, streams, **beside)
     model.learn(visible)
     info = trainer.run(checkpoint)
     model.eval()
     info |= dict(zip(("wall_seconds", "cpu_seconds"), trainer.spent(), strict=True))
     info |= {"data_hash": split.data.hash, "split_hash": split.hash, "leak": split.leak, "parameters": _size(model)}
-    info |= provenance(command)
+    info |= provenance(run.command)
     recommender = Recommender(model, split.data, recipe, info)
     if folder is not None and distributed.rank() == 0:
         recommender.save(folder)
@@ -107,23 +163,28 @@ def fit(
     return recommender
 
 
-def _recipe(
-    model: Model, sampler: Sampler | None, train: TrainConfig, split: Split, preset: str, seed: int
-) -> dict[str, Any]:
-    """What was asked for, as ``config.json`` says it."""
-    return {
-        "format": 1,
-        "model": model.name,
-        "settings": model.settings(),
-        "target": split.target,
-        "sources": list(model.sources),
-        "preset": preset,
-        "seed": seed,
-        "train": dataclasses.asdict(train),
-        "sampler": None if sampler is None else {"name": sampler.name, **dataclasses.asdict(sampler.config)},
-        "split": dict(split.spec),
-        "data_hash": split.data.hash,
-    }
+def _frozen(
+    asked: Asked,
+    parts: Assembly,
+    split: Split,
+    sources: tuple[str, ...],
+    run: _Run,
+    given: str | Path | Recommender | None,
+) -> Recommender | None:
+    """The fitted model that the plug-in looks into: the given one, or one that is trained, or resumed, first."""
+    if parts.plugin is None:
+        if given is not None or asked.settings.get("plugin") or asked.settings.get(PREFERENCES):
+            raise InputError("preferences and the settings of a plug-in need one: name the plug-in, or leave them out.")
+        return None
+    if given is None:
+        source = asked.preferences(parts.model)
+        spec = {"model": source.settings["model"], "train": for_split(split.spec, source.settings["train"])}
+        return _train(dataclasses.replace(source, settings=spec), split, sources, run.below())
+    if asked.settings.get(PREFERENCES):
+        raise InputError("The run that the plug-in looks into is given with its settings: leave preferences.KEY out.")
+    found = given if isinstance(given, Recommender) else Recommender.load(given, device=run.device)
+    check_frozen(found, split)
+    return found
 
 
 def check(model: Model, split: Split, sources: Sequence[str]) -> None:
@@ -155,6 +216,12 @@ def check(model: Model, split: Split, sources: Sequence[str]) -> None:
         )
 
 
+def _refuse_full(folder: Path | None, resume: bool) -> None:
+    """Raise InputError where a new run would be written into a folder with something in it."""
+    if folder is not None and not resume and folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty. Resume that run, or take another folder.")
+
+
 def _open(folder: Path | None, recipe: dict[str, Any], resume: bool) -> Checkpoint | None:
     """Make the run folder ready; the checkpoint to go on from, if any."""
     if folder is None:
@@ -171,8 +238,6 @@ def _open(folder: Path | None, recipe: dict[str, Any], resume: bool) -> Checkpoi
             raise InputError(
                 f"{folder} was started with other settings ({', '.join(changed)}). Resume with those, or take another folder."
             )
-    if not resume and folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty. Resume that run, or take another folder.")
     distributed.wait()  # every process has looked before the first one writes
     if not begun and distributed.rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)

@@ -20,17 +20,25 @@ from crossrec.errors import InputError
 from crossrec.evaluation.metrics import per_user
 from crossrec.evaluation.protocols import Protocol
 from crossrec.models.base import Model, Phase
+from crossrec.plugins.base import Plugin
 from crossrec.samplers import table
 from crossrec.samplers.base import Sampler
 from crossrec.streams import Streams
 from crossrec.train import distributed, phases
 from crossrec.train.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
 from crossrec.train.gradients import TableGradients
-from crossrec.train.objective import compiled, loss_of
+from crossrec.train.objective import Parts, compiled, loss_of, soft_loss
+from crossrec.train.plugged import Plugged
 from crossrec.train.progress import Progress
 from crossrec.train.settings import TrainConfig
 
 Record = dict[str, Any]
+
+
+def _sum(*terms: Tensor | None) -> Tensor | None:
+    """The sum of the terms that are there; None where none is."""
+    there = [term for term in terms if term is not None]
+    return torch.stack(there).sum() if there else None
 
 
 class TrainingError(RuntimeError):
@@ -55,11 +63,14 @@ class Trainer:
         log: Callable[[Record], None] = lambda record: None,
         facts: Mapping[str, Any] | None = None,
         start: Path | None = None,
+        plugged: Plugged | None = None,
     ) -> None:
         """``start``: a run whose finished phases are taken over where they are the same; ``facts`` say what is the same."""
         self.model, self.split, self.sampler, self.streams = model, split, sampler, streams
         self.shared_config = self.config = config
         self.samplers: dict[str, Sampler | None] = {}
+        self.plugged = plugged
+        self.plugins: dict[str, Plugin] = {}
         self.folder, self.log, self.start = folder, log, start
         self.mark = dict(facts or {}) | {"processes": distributed.world()}
         self.taken: list[str] = []
@@ -115,9 +126,10 @@ class Trainer:
         self.config = from_settings(TrainConfig, phase.train, base=self.shared_config)
         own = dict(phase.sampler or {})
         self.drawing = table.make(own.pop("name"), **own) if own else self.sampler
-        if self.config.loss == "softmax":
+        if self.config.loss in ("softmax", "own"):
             self.drawing = None
-        self.mark["ends"] = phases.fingerprint(self.mark, phase, self.config, self.drawing)
+        plugin = {"plugin": self.plugged.recipe} if self.plugged and phase.plugin else {}
+        self.mark["ends"] = phases.fingerprint(self.mark | plugin, phase, self.config, self.drawing)
 
     def _take(self, number: int, phase: Phase) -> bool:
         """Take a phase over from the run to start from, if it has the same one and all before it were taken as well."""
@@ -140,11 +152,12 @@ class Trainer:
         self.batcher = Batcher(self.split.events, self.model.views(), self.device)
         learning = self._learning(phase)
         domains = (phase.domain, *phase.also)
-        rows = TrainingRows(self.batcher, self.split.train, domains, config.first)
+        rows = TrainingRows(self.batcher, self.split.train, domains, config.first, phase.whole)
         self.samplers = {domain: copy.deepcopy(self.drawing) for domain in domains}
         for domain, sampler in self.samplers.items():
             if sampler is not None:
                 sampler.prepare(self.split, domain, self.device)
+        self._plug_in(phase, rows, domains)
         betas = (config.betas[0], config.betas[1])
         optimizer = torch.optim.AdamW(learning, config.lr, betas, weight_decay=config.weight_decay, fused=True)
         if checkpoint is not None:
@@ -157,7 +170,7 @@ class Trainer:
             progress.epoch += 1
             record: Record = {"phase": phase.name, "epoch": progress.epoch, "epochs": config.epochs}
             record["loss"] = self._epoch(rows, optimizer)
-            record |= {"sampler": facts} if (facts := self._facts(phase.domain)) else {}
+            record |= self._facts(phase.domain)
             optimizer.param_groups[0]["lr"] *= config.decay
             record["seconds"], record["cpu_seconds"] = time.perf_counter() - began[0], time.process_time() - began[1]
             if phase.domain == self.model.target and progress.is_due(config):
@@ -211,9 +224,21 @@ class Trainer:
             loss, count = loss + step_loss, count + step_count
         return loss / max(count, 1)
 
-    def _facts(self, domain: str) -> dict[str, float]:
-        sampler = self.samplers[domain]
-        return {} if sampler is None else sampler.facts()
+    def _plug_in(self, phase: Phase, rows: TrainingRows, domains: tuple[str, ...]) -> None:
+        """Prepare the plug-in for the domains that the model it looks into knows."""
+        self.plugins = {}
+        if self.plugged is None or not phase.plugin:
+            return
+        for domain in domains:
+            if domain in self.plugged.frozen.model.serves():
+                self.plugins[domain] = copy.deepcopy(self.plugged.plugin)
+                self.plugins[domain].prepare(self.split, rows, domain, self.plugged.frozen.model)
+
+    def _facts(self, domain: str) -> Record:
+        """What sampler and plug-in say of the epoch."""
+        beside = {"sampler": self.samplers[domain], "plugin": self.plugins.get(domain)}
+        told = {name: {} if part is None else part.facts() for name, part in beside.items()}
+        return {name: facts for name, facts in told.items() if facts}
 
     def _step(
         self, rows: TrainingRows, index: Tensor, optimizer: torch.optim.Optimizer, step: int
@@ -229,8 +254,9 @@ class Trainer:
             self.streams.ambient("model"),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast),
         ):
-            loss_P = self.loss_of(self.model, batch, self.samplers, self.config, self.streams["negatives"])
-            extra = self.model.auxiliary(batch)
+            parts, negatives = Parts(self.samplers, self.plugins), self.streams["negatives"]
+            loss_P = self.loss_of(self.model, batch, parts, self.config, negatives)
+            extra = _sum(self.model.auxiliary(batch), soft_loss(self.model, batch, parts, self.config, negatives))
         total = weight * loss_P.sum()
         objective = total / queries if extra is None else total / queries + weight * extra / distributed.world()
         if not torch.isfinite(objective):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -11,53 +12,109 @@ from crossrec.data.batches import Batch
 from crossrec.models.base import Model
 from crossrec.nn import losses
 from crossrec.nn.items import ItemTable
+from crossrec.plugins.base import Plugin
 from crossrec.samplers.base import Negatives, Sampler
 from crossrec.train.settings import TrainConfig
 
 
-def loss_of(
-    model: Model, batch: Batch, samplers: Mapping[str, Sampler | None], config: TrainConfig, generator: torch.Generator
-) -> Tensor:
-    """Losses of the batch's queries, (P,): every query against the items of the domain that it asks for.
+@dataclass(frozen=True)
+class Parts:
+    """What stands beside the model in a phase, per domain that its queries ask for."""
 
-    ``samplers``: one for every domain that the queries ask for (None where the loss draws no negatives).
-    """
+    samplers: Mapping[str, Sampler | None]
+    """None where the loss draws no negatives."""
+    plugins: Mapping[str, Plugin] = field(default_factory=dict)
+    """Only the domains in which a plug-in takes part."""
+
+
+def loss_of(model: Model, batch: Batch, parts: Parts, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Losses of the batch's queries, (P,): every query against the items of the domain that it asks for."""
+    if config.loss == "own":
+        return model.loss(batch)
     query_PD = model.queries(batch)
-    if len(samplers) == 1:
-        return _domain_loss(model, batch, query_PD, samplers[batch.domain], config, generator)
+    if len(parts.samplers) == 1:
+        return _domain_loss(model, batch, query_PD, parts, config, generator)
     loss_P = query_PD.new_zeros(len(batch))
-    for domain, sampler in samplers.items():
-        block = model.block(domain)
-        chosen = ((batch.positive_P >= block.start) & (batch.positive_P < block.stop)).nonzero()[:, 0]
+    for domain in parts.samplers:
+        chosen = _asking(model, batch, domain)
         if len(chosen):
             part = batch.asking(domain, chosen)
-            losses_C = _domain_loss(model, part, query_PD[chosen], sampler, config, generator)
+            losses_C = _domain_loss(model, part, query_PD[chosen], parts, config, generator)
             loss_P = loss_P.index_copy(0, chosen, losses_C.to(loss_P.dtype))
     return loss_P
+
+
+def soft_loss(
+    model: Model, batch: Batch, parts: Parts, config: TrainConfig, generator: torch.Generator
+) -> Tensor | None:
+    """Weighted mean loss of the soft positives that the plug-ins give: (); None where there are none.
+
+    With ``bce`` a soft positive is a positive without negatives (PDRec, equation 5); with any other loss it is what comes next
+    in a query more, with negatives of its own.
+    """
+    total: Tensor | None = None
+    for domain, plugin in parts.plugins.items():
+        chosen = _asking(model, batch, domain) if len(parts.samplers) > 1 else None
+        if chosen is not None and not len(chosen):
+            continue
+        soft = plugin.positives(batch if chosen is None else batch.asking(domain, chosen))
+        if soft is None or not bool(soft.known_RM.any()):
+            continue
+        query_RD = model.queries(soft.batch)
+        logit_RM = torch.einsum("rd,rmd->rm", query_RD, model.items(soft.ids_RM))
+        logit_RM = logit_RM.masked_fill(~soft.known_RM, -torch.inf)
+        best_RN, place_RN = logit_RM.topk(min(soft.keep, logit_RM.shape[1]), 1)
+        row_S, number_S = torch.isfinite(best_RN).nonzero(as_tuple=True)
+        if config.loss == "bce":
+            each_S = losses.bce_positive(best_RN[row_S, number_S])
+        else:
+            item_S = soft.ids_RM[row_S, place_RN[row_S, number_S]]
+            asked = replace(soft.batch.asking(domain, row_S), positive_P=item_S)
+            each_S = _domain_loss(model, asked, query_RD[row_S], Parts(parts.samplers), config, generator)
+        loss = soft.weight * each_S.mean()
+        total = loss if total is None else total + loss
+    return total
+
+
+def _asking(model: Model, batch: Batch, domain: str) -> Tensor:
+    """The queries that ask for a domain's items."""
+    block = model.block(domain)
+    return ((batch.positive_P >= block.start) & (batch.positive_P < block.stop)).nonzero()[:, 0]
 
 
 def _domain_loss(
     model: Model,
     batch: Batch,
     query_PD: Tensor,
-    sampler: Sampler | None,
+    parts: Parts,
     config: TrainConfig,
     generator: torch.Generator,
 ) -> Tensor:
-    block = model.block(batch.domain)
+    sampler, plugin = parts.samplers[batch.domain], parts.plugins.get(batch.domain)
+    weight_P = None if plugin is None else plugin.weights(batch)
     if config.loss == "softmax":
+        block = model.block(batch.domain)
         logit_PV = query_PD @ model.item_block(batch.domain).T
-        return losses.softmax(logit_PV, batch.positive_P - block.start)
+        return _weighted(losses.softmax(logit_PV, batch.positive_P - block.start), weight_P)
     assert sampler is not None, "every loss but softmax needs a sampler"
     positive_P = (query_PD * model.items(batch.positive_P)).sum(-1)
     drawn = sampler.draw(batch, query_PD.detach(), model, config.negatives, generator)
     negative_PK = negative_logits(model, batch, query_PD, drawn)
     hard_PH = None if drawn.hard is None else negative_logits(model, batch, query_PD, drawn.hard)
+    ids_PN = None if plugin is None else plugin.negatives(batch, generator)
+    further_PN = None if ids_PN is None else negative_logits(model, batch, query_PD, Negatives(ids=ids_PN))
     if config.loss == "sampled_softmax":
-        return losses.sampled_softmax(positive_P, negative_PK, drawn.log_q, hard_PH)
+        chosen = [logits for logits in (hard_PH, further_PN) if logits is not None]
+        chosen_PH = torch.cat(chosen, -1) if chosen else None
+        return _weighted(losses.sampled_softmax(positive_P, negative_PK, drawn.log_q, chosen_PH), weight_P)
     if hard_PH is not None:
         negative_PK = torch.cat([negative_PK, hard_PH], -1)
-    return (losses.bce if config.loss == "bce" else losses.bpr)(positive_P, negative_PK)
+    lists = [negative_PK] if further_PN is None else [negative_PK, further_PN]
+    return (losses.bce if config.loss == "bce" else losses.bpr)(positive_P, *lists, weight_P=weight_P)
+
+
+def _weighted(loss_P: Tensor, weight_P: Tensor | None) -> Tensor:
+    return loss_P if weight_P is None else weight_P * loss_P
 
 
 def negative_logits(model: Model, batch: Batch, query_PD: Tensor, drawn: Negatives) -> Tensor:

@@ -10,8 +10,8 @@ from typing import Literal
 class TrainConfig:
     """Settings of training."""
 
-    loss: Literal["bce", "bpr", "softmax", "sampled_softmax"] = "sampled_softmax"
-    """Objective; ``softmax`` is over the whole domain and needs no negatives."""
+    loss: Literal["bce", "bpr", "softmax", "sampled_softmax", "own"] = "sampled_softmax"
+    """Objective; ``softmax`` is over the whole domain and needs no negatives; ``own`` is that of a model that has one."""
     negatives: int = 512
     """Negatives per positive (shared by the batch where the sampler shares)."""
     lr: float = 1e-3
