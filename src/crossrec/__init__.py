@@ -42,6 +42,8 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it against _PLA
     from crossrec.models.tdiffrec import TDiffRec as TDiffRec
     from crossrec.models.tidiffrec import TIDiffRec as TIDiffRec
     from crossrec.models.twotower import TwoTower as TwoTower
+    from crossrec.plugins.base import Plugin as Plugin
+    from crossrec.plugins.pdrec import PDRec as PDRec
     from crossrec.recommender import Recommender as Recommender
     from crossrec.samplers.base import Sampler as Sampler
     from crossrec.train.fit import fit as fit
@@ -65,6 +67,8 @@ _PLACES = {
     "ItemKNN": "crossrec.models.itemknn",
     "LeaveLastOut": "crossrec.data.splits",
     "Model": "crossrec.models.base",
+    "PDRec": "crossrec.plugins.pdrec",
+    "Plugin": "crossrec.plugins.base",
     "Pop": "crossrec.models.pop",
     "Ranking": "crossrec.evaluation.protocols",
     "Ratio": "crossrec.data.splits",

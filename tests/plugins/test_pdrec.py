@@ -259,8 +259,8 @@ def test_presets_and_names() -> None:
         "exclude",
     )
     assert [getattr(authors.config, key) for key in constants] == [0.1, 1, 4, 0.9, 0.99, 50, 5, 0.05, "all", "all"]
-    assert default.source == "tidiffrec"
-    assert PDRec(source="sasrec").source == "sasrec"
+    assert default.model == "tidiffrec"
+    assert PDRec(model="sasrec").model == "sasrec"
 
 
 def test_a_run_with_it() -> None:

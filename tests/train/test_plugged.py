@@ -140,6 +140,18 @@ def test_only_a_model_with_its_own_loss_is_trained_by_it(split):
         fit("tidiffrec", split, loss="bce", epochs=1)
 
 
+def test_a_model_with_its_own_loss_takes_no_plug_in(split):
+    with pytest.raises(InputError, match="a plug-in has no place there"):
+        fit("tidiffrec", split, epochs=1, plugin="pdrec")
+
+
+def test_what_does_not_go_with_the_split_is_said_before_anything_is_trained(split, tmp_path):
+    settings = BOTH | {"plugin_settings": {"exclude": "all"}}
+    with pytest.raises(InputError, match="authors"):
+        fit("sasrec", split, out=tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
 def test_towers_are_pre_trained_without_it(split):
     plugged = {"model_settings": {"dim": 8, "source_epochs": 2}, "preference_settings": SOURCE}
     seen = []
@@ -160,9 +172,9 @@ def test_a_plug_in_of_ones_own(split):
 
         name = "doubling"
         Config = PDRec.Config
-        source = "pop"
+        model = "pop"
 
-        def prepare(self, split, rows, domain, source):
+        def prepare(self, split, rows, domain, frozen):
             self.prepared = domain
 
         def weights(self, batch):

@@ -46,12 +46,15 @@ class Plugin:
         self.config = from_settings(self.Config, settings, base=config)
 
     @property
-    def source(self) -> str:
+    def model(self) -> str:
         """Name of the model to train and look into, where none is given."""
         raise NotImplementedError
 
-    def prepare(self, split: Split, rows: TrainingRows, domain: str, source: Model) -> None:
-        """Called once before a phase that predicts ``domain``: ask the frozen ``source`` all that the phase needs.
+    def check(self, split: Split) -> None:
+        """Called before anything is trained: raise InputError where the settings do not go with the split."""
+
+    def prepare(self, split: Split, rows: TrainingRows, domain: str, frozen: Model) -> None:
+        """Called once before a phase that predicts ``domain``: ask the model ``frozen`` all that the phase needs.
 
         ``rows`` are the phase's training rows; their batcher makes batches for the model that is trained.
         """

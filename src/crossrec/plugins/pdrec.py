@@ -34,7 +34,7 @@ from crossrec.samplers.uniform import Uniform
 class PDRecConfig:
     """Settings of PDRec; the constants are the paper's for Amazon Toy. Every part can be switched off by itself."""
 
-    source: str = "tidiffrec"
+    model: str = "tidiffrec"
     """Model to train and look into, where no trained one is given (PDRec, section 4.1)."""
     weight: Literal["preference", "mean", "none"] = "preference"
     """Historical behaviour reweighting: a weight for every positive by its preference and rank; ``mean`` gives all of them
@@ -115,9 +115,9 @@ class PDRec(Plugin):
             )
 
     @property
-    def source(self) -> str:
+    def model(self) -> str:
         """The diffusion recommender, unless another model is named."""
-        return str(self.config.source)
+        return str(self.config.model)
 
     def check(self, split: Split) -> None:
         """Raise InputError for ``exclude="all"`` on a split that does not leak."""
@@ -127,7 +127,7 @@ class PDRec(Plugin):
                 "exclude='train'."
             )
 
-    def prepare(self, split: Split, rows: TrainingRows, domain: str, source: Model) -> None:
+    def prepare(self, split: Split, rows: TrainingRows, domain: str, frozen: Model) -> None:
         """Find weights, candidates and what low preferences are.
 
         Raises InputError for a model without vectors or for another domain, for a phase that predicts no next item, and
@@ -138,13 +138,13 @@ class PDRec(Plugin):
                 "pdrec weighs next items, and this phase predicts none: the model has an objective of its own."
             )
         self.check(split)
-        usable(source, domain)
+        usable(frozen, domain)
         self.batcher, self.block = rows.batcher, split.data.catalogue.block(domain)
         self.rows = Predicted.of(split, rows, domain)
         self.weight_S, self.candidate_NM, self.low, self.known = None, None, None, {}
         if not len(self.rows):
             return
-        preferences = Preferences(source, split.events, self.rows, self.batcher.device)
+        preferences = Preferences(frozen, split.events, self.rows, self.batcher.device)
         if self.config.weight != "none":
             self.weight_S = self._weigh(preferences)
         if self.config.soft or self.config.low:

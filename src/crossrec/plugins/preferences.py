@@ -30,16 +30,16 @@ Pairs = tuple[Tensor, Tensor]
 class Preferences:
     """The preference of a row for an item is the frozen model's score, once it knows all of the row."""
 
-    def __init__(self, source: Model, events: Events, rows: Predicted, device: torch.device) -> None:
-        batcher = Batcher(events, source.views(), source.device)
-        with still(source):
+    def __init__(self, frozen: Model, events: Events, rows: Predicted, device: torch.device) -> None:
+        batcher = Batcher(events, frozen.views(), frozen.device)
+        with still(frozen):
             chunks = torch.arange(len(rows), device=rows.user_N.device).split(ROWS)
-            query_ND = torch.cat([source.queries(rows.known(batcher, row_R)) for row_R in chunks])
-            padding_D = source.items(torch.zeros(1, dtype=torch.int64, device=source.device))[0]
+            query_ND = torch.cat([frozen.queries(rows.known(batcher, row_R)) for row_R in chunks])
+            padding_D = frozen.items(torch.zeros(1, dtype=torch.int64, device=frozen.device))[0]
             self.padding_N = (query_ND @ padding_D).to(device)
             """Preference for the padding: a column of its own in a diffusion model, 0 in most others."""
             self.query_ND = query_ND.to(device)
-            self.item_VD = source.item_block(rows.domain).detach().to(device)
+            self.item_VD = frozen.item_block(rows.domain).detach().to(device)
 
     def of(self, row_L: Tensor, column_LT: Tensor) -> Tensor:
         """Preferences (L, T) of some rows for some items each."""
@@ -59,15 +59,15 @@ class Preferences:
             yield row_B, torch.mm(self.query_ND[row_B], self.item_VD.T, out=room_BV[: len(row_B)])
 
 
-def usable(source: Model, domain: str) -> None:
+def usable(frozen: Model, domain: str) -> None:
     """Raise InputError unless a model has vectors and recommends in a domain."""
-    if not source.product:
+    if not frozen.product:
         raise InputError(
-            f"A plug-in looks into vectors, and the score of {source.name} is no product of two. Take tidiffrec or an encoder."
+            f"A plug-in looks into vectors, and the score of {frozen.name} is no product of two. Take tidiffrec or an encoder."
         )
-    if domain not in source.serves():
+    if domain not in frozen.serves():
         raise InputError(
-            f"{source.name} was trained to recommend in {', '.join(source.serves())}, not in {domain}. Train it for {domain}."
+            f"{frozen.name} was trained to recommend in {', '.join(frozen.serves())}, not in {domain}. Train it for {domain}."
         )
 
 

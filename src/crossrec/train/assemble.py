@@ -89,7 +89,7 @@ class Asked:
             "split": [key for key in fields(splits.find(split)) if key != "target"],
         }
         if self._plugin_kind is not None:
-            looked_into = models.find(self._made_plugin().source).Config
+            looked_into = models.find(self._made_plugin().model).Config
             known["plugin"] = fields(self._plugin_kind.Config)
             known[PREFERENCES] = [*fields(looked_into), *fields(TrainConfig)]
         return known
@@ -121,11 +121,13 @@ class Asked:
                 f"{made.name} {'is trained by its own loss alone' if made.own_loss else 'has no loss of its own'}: "
                 f"{'leave the setting loss out' if made.own_loss else 'take another loss'}."
             )
+        if made.own_loss and self.plugin is not None:
+            raise InputError(f"{made.name} is trained by its own loss: a plug-in has no place there. Leave it out.")
         return Assembly(made, train, self._made_sampler(train), None if self.plugin is None else self._made_plugin())
 
     def preferences(self, model: Model) -> Asked:
         """The run that the plug-in looks into: a model that reads what ``model`` reads, with the preset of the same name."""
-        kind = models.find(self._made_plugin().source)
+        kind = models.find(self._made_plugin().model)
         preset = self.preset if self.preset in kind.presets else "default"
         given = self.settings.get(PREFERENCES, {})
         train, own = fields(TrainConfig), fields(kind.Config)

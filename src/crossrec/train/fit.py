@@ -176,6 +176,7 @@ def _frozen(
         if given is not None or asked.settings.get("plugin") or asked.settings.get(PREFERENCES):
             raise InputError("preferences and the settings of a plug-in need one: name the plug-in, or leave them out.")
         return None
+    parts.plugin.check(split)
     if given is None:
         source = asked.preferences(parts.model)
         spec = {"model": source.settings["model"], "train": for_split(split.spec, source.settings["train"])}

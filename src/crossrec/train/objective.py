@@ -12,7 +12,7 @@ from crossrec.data.batches import Batch
 from crossrec.models.base import Model
 from crossrec.nn import losses
 from crossrec.nn.items import ItemTable
-from crossrec.plugins.base import Plugin
+from crossrec.plugins.base import Plugin, SoftPositives
 from crossrec.samplers.base import Negatives, Sampler
 from crossrec.train.settings import TrainConfig
 
@@ -61,19 +61,24 @@ def soft_loss(
         if soft is None or not bool(soft.known_RM.any()):
             continue
         query_RD = model.queries(soft.batch)
-        logit_RM = torch.einsum("rd,rmd->rm", query_RD, model.items(soft.ids_RM))
-        logit_RM = logit_RM.masked_fill(~soft.known_RM, -torch.inf)
-        best_RN, place_RN = logit_RM.topk(min(soft.keep, logit_RM.shape[1]), 1)
-        row_S, number_S = torch.isfinite(best_RN).nonzero(as_tuple=True)
+        row_S, item_S = _liked_best(model, soft, query_RD)
         if config.loss == "bce":
-            each_S = losses.bce_positive(best_RN[row_S, number_S])
+            each_S = losses.bce_positive((query_RD[row_S] * model.items(item_S)).sum(-1))
         else:
-            item_S = soft.ids_RM[row_S, place_RN[row_S, number_S]]
             asked = replace(soft.batch.asking(domain, row_S), positive_P=item_S)
             each_S = _domain_loss(model, asked, query_RD[row_S], Parts(parts.samplers), config, generator)
         loss = soft.weight * each_S.mean()
         total = loss if total is None else total + loss
     return total
+
+
+@torch.no_grad()
+def _liked_best(model: Model, soft: SoftPositives, query_RD: Tensor) -> tuple[Tensor, Tensor]:
+    """Of every row the candidates that the model scores highest: rows (S,) and items (S,)."""
+    logit_RM = torch.einsum("rd,rmd->rm", query_RD, model.items(soft.ids_RM))
+    best_RN, place_RN = logit_RM.masked_fill(~soft.known_RM, -torch.inf).topk(min(soft.keep, logit_RM.shape[1]), 1)
+    row_S, number_S = torch.isfinite(best_RN).nonzero(as_tuple=True)
+    return row_S, soft.ids_RM[row_S, place_RN[row_S, number_S]]
 
 
 def _asking(model: Model, batch: Batch, domain: str) -> Tensor:
