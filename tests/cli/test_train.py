@@ -198,3 +198,27 @@ def test_a_bar_on_a_terminal(monkeypatch):
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n")
     assert "2/3 loss 2.0000  ndcg@10 0.2000  best 0.2500 @1  0.1 s" in shown
     assert watch.validation == valid
+
+
+PLUGGED = ("--plugin", "pdrec", "--set", "plugin.coarse=8")
+LOOKED_INTO = ("--set", "preferences.hidden=8", "--set", "preferences.epochs=1")
+
+
+def test_a_plug_in_has_its_model_trained_first_or_is_given_a_run(crossrec, prepared, tmp_path):
+    told = crossrec("train", prepared, *MODEL, *TINY, *PLUGGED, *LOOKED_INTO, "--out", tmp_path / "run")
+    assert "preferences: train epoch 1/1" in told.err
+    words = ("--preferences", tmp_path / "run" / "preferences", "--out", tmp_path / "again")
+    assert "preferences" not in crossrec("train", prepared, *MODEL, *TINY, *PLUGGED, *words).err
+    assert (tmp_path / "run" / CONFIG).read_text() == (tmp_path / "again" / CONFIG).read_text()
+
+
+def test_settings_of_a_plug_in_that_is_not_there(crossrec, prepared, tmp_path):
+    outcome = crossrec("train", prepared, *MODEL, "--set", "plugin.coarse=8", "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert "There is no setting 'plugin.coarse'" in outcome.err
+
+
+def test_plugins_are_listed(crossrec):
+    assert "pdrec" in crossrec("plugins").out
+    settings = crossrec("plugins", "pdrec", "--json").json()["settings"]
+    assert {"rescale", "low_from", "coarse"} <= {one["name"] for one in settings}

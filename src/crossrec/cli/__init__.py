@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 
 from crossrec.errors import InputError
@@ -19,6 +20,7 @@ HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; always leaves by SystemExit: 0 done, 2 bad input, 1 anything else."""
     os.environ.setdefault(HUGE_PAGES, "1")
+    warnings.formatwarning = lambda message, *where, **line: f"{message}\n"
     from crossrec.cli.app import app
 
     given = list(sys.argv[1:] if arguments is None else arguments)
