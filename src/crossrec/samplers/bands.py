@@ -119,7 +119,7 @@ def within(score_BV: Tensor, low: int, high: int, seen_BM: Tensor, filled_BM: Te
     Ranks are of all items, seen ones included; then seen ones are left out and the band is extended by as many.
     """
     size = score_BV.shape[1]
-    ascending_BV = _sorted(score_BV)
+    ascending_BV = sorted_rows(score_BV)
     seen_score_BM = score_BV.gather(1, seen_BM)
     rank_BM = size - torch.searchsorted(ascending_BV, seen_score_BM, right=True)
     rank_BM = torch.where(filled_BM & (rank_BM >= low), rank_BM, 2 * size + high).sort(1).values
@@ -140,7 +140,7 @@ def _fill(inside_BV: Tensor, seen_BM: Tensor, filled_BM: Tensor) -> None:
             inside_BV[row] = True
 
 
-def _sorted(score_BV: Tensor) -> Tensor:
+def sorted_rows(score_BV: Tensor) -> Tensor:
     """Every row in ascending order; NumPy's sort of values is some twenty times faster than torch's on a CPU."""
     if score_BV.device.type == "cpu":
         return torch.from_numpy(np.sort(score_BV.numpy(), axis=1))
