@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from crossrec import __version__
+from crossrec.cli.check_table import check_table
 from crossrec.cli.compare import compare
 from crossrec.cli.describe import describe
 from crossrec.cli.doctor import doctor
@@ -38,6 +39,7 @@ COMMANDS = (
     evaluate,
     compare,
     reproduce,
+    check_table,
     recommend,
     export,
     report,
