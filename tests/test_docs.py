@@ -59,7 +59,9 @@ def _typed(page):
 
 
 def test_cli_page_has_every_command_with_all_its_options(open_page):
-    sections = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", open_page("docs/cli.md").text, re.MULTILINE | re.DOTALL))
+    sections = dict(
+        re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", open_page("docs/cli.md").text, re.MULTILINE | re.DOTALL)
+    )
     general = open_page("docs/cli.md").text.partition("\n## ")[0]
     commands = typer.main.get_command(app).commands
     assert sections.keys() == commands.keys()
