@@ -1,6 +1,7 @@
 """Causal self-attention over chunks of rows of like length (see :class:`crossrec.data.histories.History`).
 
-Shapes: T places of all chunks laid end to end, D width, H heads, b rows and l places of a chunk.
+Shapes: T places of all chunks laid end to end, R rows of all chunks, M seats (asked places) of each, S seats of all rows,
+D width, H heads, d width of a head, b rows and l places of a chunk.
 Attention runs chunk by chunk; everything else runs over all places at once.
 """
 
@@ -57,6 +58,42 @@ class CausalAttention(nn.Module):
             at += b * length
         return F.linear(torch.cat(mixed), self.out.weight, self.out.bias)
 
+    def asked(
+        self,
+        q_SD: Tensor,
+        x_TD: Tensor,
+        shapes: Sequence[tuple[int, int]],
+        pads: Sequence[Tensor] | None,
+        place_RM: Tensor,
+    ) -> Tensor:
+        """``forward`` at few places, M of every row: attend from them, ``q_SD``, to ``x_TD``.
+
+        Keys and values are not made, for it is cheaper to turn what is asked: <q, W_k x + b> is <W_k^T q, x> and a number
+        that is the same for every x, which softmax does not see; and a mean of values W_v x + b is W_v (mean of x) + b.
+        """
+        dim, seats = q_SD.shape[1], place_RM.shape[1]
+        weight_q, weight_k, weight_v = self.in_weight.view(3, self.heads, -1, dim)
+        bias_q, _, bias_v = self.in_bias.view(3, self.heads, -1)
+        q_SHd = (torch.einsum("sD,hdD->shd", q_SD, weight_q) + bias_q) / math.sqrt(dim // self.heads)
+        turned_SHD = torch.einsum("shd,hdD->shD", q_SHd, weight_k)
+        means, sums, at, row = [], [], 0, 0
+        for n, (b, length) in enumerate(shapes):
+            x_blD = x_TD[at : at + b * length].view(b, length, dim)
+            turned = turned_SHD[row * seats : (row + b) * seats].reshape(b, seats * self.heads, dim)
+            logit = (turned @ x_blD.transpose(1, 2)).view(b, seats, self.heads, length)
+            place_bl = torch.arange(at, at + b * length, device=x_TD.device).view(b, length)
+            ahead = place_bl[:, None] > place_RM[row : row + b, :, None]
+            logit = logit.masked_fill(ahead[:, :, None], -torch.inf)
+            if self.sink and pads is not None:
+                sunk = pads[n].to(logit.dtype).log()[:, None, None, None].expand(b, seats, self.heads, 1)
+                logit = torch.cat([logit, sunk], -1)
+            weight = dropout(logit.softmax(-1), self.dropout, self.training)
+            means.append((weight[..., :length].flatten(1, 2) @ x_blD).view(b * seats, self.heads, dim))
+            sums.append(weight.sum(-1, keepdim=True).flatten(0, 1))
+            at, row = at + b * length, row + b
+        mixed = torch.einsum("shD,hdD->shd", torch.cat(means), weight_v) + torch.cat(sums) * bias_v
+        return F.linear(mixed.flatten(1), self.out.weight, self.out.bias)
+
     def _mix(self, q: Tensor, k: Tensor, v: Tensor, pad_b: Tensor | None) -> Tensor:
         length = q.shape[2]
         logit = q @ k.transpose(-1, -2)
@@ -89,9 +126,19 @@ class Block(nn.Module):
         for linear in (self.up, self.down):
             nn.init.xavier_normal_(linear.weight)
 
-    def forward(self, x_TD: Tensor, shapes: Sequence[tuple[int, int]], pads: Sequence[Tensor] | None = None) -> Tensor:
-        """One layer over all places: (T, D) to (T, D)."""
-        q_TD = self.norm_q(x_TD)
-        y_TD = self.norm_y(q_TD + self.attention(q_TD, x_TD, shapes, pads))
+    def forward(
+        self,
+        x_TD: Tensor,
+        shapes: Sequence[tuple[int, int]],
+        pads: Sequence[Tensor] | None = None,
+        place_RM: Tensor | None = None,
+    ) -> Tensor:
+        """One layer over all places: (T, D) to (T, D); or at ``place_RM`` alone, M places of every row: to (S, D)."""
+        if place_RM is None:
+            q_TD = self.norm_q(x_TD)
+            y_TD = self.norm_y(q_TD + self.attention(q_TD, x_TD, shapes, pads))
+        else:
+            q_TD = self.norm_q(x_TD[place_RM.flatten()])
+            y_TD = self.norm_y(q_TD + self.attention.asked(q_TD, x_TD, shapes, pads, place_RM))
         inner = dropout(F.relu(self.up(y_TD)), self.dropout, self.training)
         return torch.add(y_TD, dropout(self.down(inner), self.dropout, self.training))
