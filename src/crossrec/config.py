@@ -144,6 +144,8 @@ def _convert(owner: str, key: str, value: Any, hint: Any) -> Any:
             except InputError:
                 if number == len(rest) - 1:
                     raise
+    if origin is tuple and arguments[0] is str and isinstance(value, str):
+        value = (value,)
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(owner, key, item, arguments[0]) for item in value)
     if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from crossrec.data.batches import Batcher, TrainingRows, Views
 from crossrec.data.dataset import Dataset
-from crossrec.data.splits import AuthorsLeaveLastOut, LeaveLastOut, Windows
+from crossrec.data.splits import AuthorsLeaveLastOut, LastMerged, LeaveLastOut, Windows
+from crossrec.evaluation import candidates
 
 pytestmark = pytest.mark.real
 
@@ -57,3 +59,30 @@ def test_two_year_windows_of_food_and_kitchen(kitchen, assign):
     assert (report["leaks"]["later_training_window"] > 0) == (assign == "paper")
     if assign == "paper":
         assert (report["train"], report["valid"], report["test"]) == (3820, 764, 510)
+
+
+@pytest.mark.parametrize("ties", ["strict", "order"])
+def test_the_last_event_of_the_merged_history_counts_for_one_domain(kitchen, ties):
+    """Every user is asked once, of either domain, as in the code of ABXI; its 999 negatives can be drawn for everybody."""
+    split = LastMerged("food", also=("kitchen",), ties=ties).apply(kitchen)
+    parts = [split.held(name).test for name in split.targets]
+    assert [len(part) for part in parts] == [2419, 4725]
+    assert sorted([*parts[0].user_N, *parts[1].user_N]) == list(range(kitchen.num_users))
+    if ties == "order":
+        assert all((part.at_N == kitchen.offset_U1[part.user_N + 1] - 1).all() for part in parts)
+        assert (split.train.stop_N == kitchen.offset_U1[1:] - 2).all()
+    drawn = candidates.draw(parts[0].take(range(50)), 999, np.random.default_rng(0))
+    block = kitchen.catalogue.block("food")
+    for user, ids in zip(parts[0].user_N, drawn, strict=False):
+        assert len(set(ids)) == 999
+        assert set(ids) <= set(block)
+        assert not set(ids) & set(kitchen.item_E[kitchen.offset_U1[user] : kitchen.offset_U1[user + 1]])
+
+
+@pytest.mark.parametrize("known", ["prefix", "pinet"])
+def test_windows_of_food_and_kitchen_are_asked_in_both(kitchen, known):
+    split = Windows("food", days=730, min_per_domain=5, also=("kitchen",), known=known).apply(kitchen)
+    assert [len(split.held(name).test) for name in split.targets] == [455, 455]
+    assert (split.leak is None) == (known == "prefix")
+    if known == "pinet":
+        assert "199 of 469 held-out windows for food, 102 of 469 held-out windows for kitchen" in split.leak

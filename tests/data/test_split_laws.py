@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crossrec.data.dataset import Dataset
-from crossrec.data.splits import ColdUsers, GlobalTime, LeaveLastOut, Ratio, Split, Windows, apply
+from crossrec.data.splits import ColdUsers, GlobalTime, LastMerged, LeaveLastOut, Ratio, Split, Windows, apply
 from crossrec.errors import DataError
 from crossrec.samplers.uniform import Uniform
 from crossrec.testing.worlds import tiny_world, trained, worlds
@@ -18,6 +18,7 @@ SECOND = 1 / 86_400
 
 STRICT = (
     LeaveLastOut("toys"),
+    LastMerged("toys"),
     Windows("toys", days=4 * SECOND, min_per_domain=2),
     Ratio("toys", 0.2, 0.2, by="time"),
     GlobalTime("toys", 0.4, 0.7),
@@ -29,6 +30,7 @@ STRICT = (
 HONEST = (
     *STRICT,
     LeaveLastOut("toys", min_history=2, ties="order"),
+    LastMerged("toys", ties="order"),
     Windows("toys", days=4 * SECOND, min_per_domain=2, assign="paper", ties="order"),
     Ratio("toys", 0.2, 0.2, seed=1),
 )

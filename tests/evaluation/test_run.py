@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from crossrec.data.dataset import Dataset
-from crossrec.data.splits import AuthorsLeaveLastOut, LeaveLastOut
-from crossrec.evaluation.run import evaluate_run, held_out, num_trained_on
+from crossrec.data.splits import AuthorsLeaveLastOut, LastMerged, LeaveLastOut
+from crossrec.errors import InputError
+from crossrec.evaluation.run import evaluate_run, held_out, num_trained_on, targets
+from crossrec.experiments.results import protocols, read_results
 from crossrec.recommender import Recommender
 from crossrec.runs import RESULTS
 from crossrec.train.fit import fit
@@ -62,6 +65,52 @@ def test_results_of_the_test_part_are_saved(run):
     assert ranking.part.name == "valid"
     evaluate_run(run, "full")
     assert (run / RESULTS / "full.parquet").is_file()
+
+
+@pytest.fixture(scope="module")
+def both(data, tmp_path_factory):
+    """A run of two targets."""
+    out = tmp_path_factory.mktemp("runs") / "both"
+    model = {"dim": 4, "blocks": 1, "domains": "merged", "guard": "none"}
+    split = LastMerged("toys", also=("games",), ties="order").apply(longer(data))
+    fit("sasrec", split, out=out, model_settings=model, epochs=1, negatives=4)
+    return out
+
+
+def longer(data):
+    """Every other of the first users ends in games."""
+    block, item_E = data.catalogue.block("games"), np.array(data.item_E)
+    last = data.offset_U1[1:] - 1
+    item_E[last[::2]] = block.start
+    item_E[last[::2] - 1] = block.start + 1
+    return replace(data, item_E=item_E)
+
+
+def test_each_target_of_a_run_has_results_of_its_own(both):
+    recommender = Recommender.load(both)
+    assert targets(recommender) == ("toys", "games")
+    rankings = {name: evaluate_run(both, "sampled:2", target=name) for name in targets(recommender)}
+    assert {name: ranking.part.target for name, ranking in rankings.items()} == {"toys": "toys", "games": "games"}
+    assert sorted(path.relative_to(both / RESULTS) for path in (both / RESULTS).rglob("*")) == [
+        Path("games"),
+        Path("games/sampled-2.parquet"),
+        Path("sampled-2.parquet"),
+    ]
+    assert protocols(both) == ["sampled-2"]
+    for name, asked in ((None, "toys"), ("toys", "toys"), ("games", "games")):
+        found = read_results(both, "sampled:2", name)
+        assert found.metadata["domain"] == asked
+        assert len(found) == len(rankings[asked].rank_N)
+        np.testing.assert_array_equal(found.rank_N, rankings[asked].rank_N)
+    with pytest.raises(InputError, match=r"games/full\.parquet: no results"):
+        read_results(both, "full", "games")
+
+
+def test_a_domain_that_is_no_target_is_refused(run, both):
+    with pytest.raises(InputError, match="Nothing of 'games' is held out here: the targets are 'toys'"):
+        evaluate_run(run, target="games")
+    with pytest.raises(InputError, match="the targets are 'toys', 'games'"):
+        evaluate_run(both, target="books")
 
 
 def test_num_trained_on_counts_events_and_not_items(data):

@@ -278,6 +278,30 @@ def test_the_row_it_starts_from_is_trained_first_and_taken_over(make, monkeypatc
     assert [test.against for test in found.cells[0].tests] == ["UNS"]
 
 
+def test_a_run_for_all_targets_is_trained_once_and_measured_in_each(make, monkeypatch, paper, tmp_path):
+    merged = (
+        'settings={**TINY, "model.domains": "merged", "model.guard": "none"}, seeds={"honest": 2}, against=("Pop",)'
+    )
+    row = f'Row("Both", ("1",), "sasrec", together=True, {merged}),'
+    (paper / "recipe.py").write_text(RECIPE.replace("    ),\n    beware", f"        {row}\n    ),\n    beware"))
+    trained = fits(monkeypatch)
+    found = make(rows=["Pop", "Both"])
+    both = [seed(tmp_path, "both", number) for number in (1, 2)]
+    assert trained == [seed(tmp_path, "pop"), *both, seed(tmp_path, "pop", target="games")]
+    assert json.loads((both[0] / CONFIG).read_text())["split"]["also"] == ["games"]
+    for target in ("toys", "games"):
+        own = [one for one in found.cells if (one.line.row, one.line.target) == ("Both", target)]
+        line = next(one for one in own if (one.line.protocol, one.line.metric) == ("full", "ndcg@10"))
+        ranked = [read_results(run, "full", target) for run in both]
+        values = [float(per_user("ndcg@10", one.rank_N, one.candidates_N).mean()) for one in ranked]
+        assert line.line.mean == pytest.approx(statistics.mean(values))
+        pair = compare([seed(tmp_path, "pop", target=target), both[0]], "ndcg@10", target=target).pairs[0]
+        assert [test.against for test in line.tests] == ["Pop"]
+        assert line.tests[0].gain == pytest.approx(pair.difference.value)
+    make(rows=["Both"], targets=["games"])
+    assert len(trained) == 4
+
+
 def test_the_authors_variant_says_its_leak(make):
     found = make(rows=["Pop"], targets=["toys"], protocol="all")
     leaks = {one.line.protocol: one.leak for one in found.cells}

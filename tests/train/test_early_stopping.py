@@ -12,7 +12,7 @@ import torch
 from crossrec.errors import InputError
 from crossrec.models.sasrec import SASRec
 from crossrec.train import fit as fitting
-from crossrec.train import loop
+from crossrec.train import loop, validation
 from crossrec.train.fit import fit
 from crossrec.train.progress import Progress
 from crossrec.train.settings import TrainConfig
@@ -65,7 +65,7 @@ def test_the_run_ends_with_the_weights_of_its_best_epoch(split, tiny, monkeypatc
     def planted(metric, rank, candidates):
         return np.full(len(rank), next(values)) if len(rank) > 1 else np.zeros(1)
 
-    monkeypatch.setattr(loop, "per_user", planted)
+    monkeypatch.setattr(validation, "per_user", planted)
     settings = {key: tiny[key] for key in ("seed", "negatives", "batch", "first_eval", "eval_every")}
     fitted = fit(
         model, split, epochs=9, patience=2, log=lambda _: seen.append(model.table.weight.detach().clone()), **settings

@@ -22,6 +22,9 @@ def compare(
     baseline: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Compare with this one (default: the first).")
     ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="DOMAIN", help="Compare in this target of every run (default: the runs' own).")
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap intervals.")] = 0,
     json: options.Json = False,
 ) -> None:
@@ -31,8 +34,8 @@ def compare(
     """
     from crossrec.experiments.compare import compare as find
 
-    evaluate_missing(runs, protocol)
-    found = find(runs, metric, protocol, baseline, seed)
+    evaluate_missing(runs, protocol, target)
+    found = find(runs, metric, protocol, baseline, seed, target)
     for text in found.warnings:
         warn(text, json)
     if json:
@@ -41,17 +44,16 @@ def compare(
         _print(found)
 
 
-def evaluate_missing(runs: Sequence[Path], protocol: str) -> None:
+def evaluate_missing(runs: Sequence[Path], protocol: str, target: str | None = None) -> None:
     """Make the results that a comparison reads, where a run has none."""
-    from crossrec.experiments.results import protocol_name
-    from crossrec.runs import RESULTS
+    from crossrec.experiments.results import results_of
 
     for run in runs:
-        if not (run / RESULTS / f"{protocol_name(protocol)}.parquet").is_file():
+        if not results_of(run, protocol, target).is_file():
             from crossrec.evaluation.run import evaluate_run
 
             note(f"Evaluating {run} under the protocol {protocol} ...")
-            evaluate_run(run, protocol)
+            evaluate_run(run, protocol, target=target)
 
 
 def _print(found: Comparison) -> None:

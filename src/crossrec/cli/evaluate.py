@@ -23,10 +23,10 @@ def evaluate(
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
-    """Rank the held-out events of a run."""
+    """Rank the held-out events of a run, in each of its targets."""
     from crossrec.errors import InputError, nearest
     from crossrec.evaluation.protocols import num_negatives
-    from crossrec.evaluation.run import evaluate_run
+    from crossrec.evaluation.run import evaluate_run, targets
     from crossrec.recommender import Recommender
     from crossrec.train import distributed
 
@@ -36,25 +36,34 @@ def evaluate(
     for name in names:
         num_negatives(name)
     recommender = Recommender.load(run, device=distributed.device(device))
-    rankings = {}
-    for name in names:
-        note(f"Ranking under the protocol {name} ...")
-        rankings[name] = evaluate_run(run, name, "valid" if part == "valid" else "test", recommender)
-    leaks = {name: recommender.info.get("leak") or ranking.part.leak for name, ranking in rankings.items()}
+    found: dict[str, dict[str, Ranking]] = {target: {} for target in targets(recommender)}
+    for target, rankings in found.items():
+        for name in names:
+            note(f"Ranking{f' {target}' if len(found) > 1 else ''} under the protocol {name} ...")
+            rankings[name] = evaluate_run(run, name, "valid" if part == "valid" else "test", recommender, target)
+    leaks = {
+        target: {name: recommender.info.get("leak") or ranking.part.leak for name, ranking in rankings.items()}
+        for target, rankings in found.items()
+    }
     word = "LEAK" if recommender.info.get("leak") else "CAUTION"
-    for text in dict.fromkeys(leak for leak in leaks.values() if leak):
+    for text in dict.fromkeys(leak for told in leaks.values() for leak in told.values() if leak):
         warn(f"{word}: {text}", json)
-    target, model = recommender.target, recommender.model.name
     if json:
-        results = {name: _figures(ranking, leaks[name]) for name, ranking in rankings.items()}
-        emit({"run": str(run), "model": model, "domain": target, "part": part, "protocols": results})
+        figures = {target: {"protocols": _figures(found[target], leaks[target])} for target in found}
+        own, *further = found
+        told = {"run": str(run), "model": recommender.model.name, "domain": own, "part": part, **figures[own]}
+        emit(told | ({"further": {target: figures[target] for target in further}} if further else {}))
         return
-    say(f"{model} on {target}, {part} part of {run}")
-    _print(rankings, {name: f" ({word.lower()})" if leak else "" for name, leak in leaks.items()})
+    for place, (target, rankings) in enumerate(found.items()):
+        say(f"{chr(10) if place else ''}{recommender.model.name} on {target}, {part} part of {run}")
+        _print(rankings, {name: f" ({word.lower()})" if leak else "" for name, leak in leaks[target].items()})
 
 
-def _figures(ranking: Ranking, leak: str | None) -> dict[str, Any]:
-    return {**ranking.summary(), "negatives_hash": ranking.negatives_hash, "leak": leak}
+def _figures(rankings: dict[str, Ranking], leaks: dict[str, str | None]) -> dict[str, Any]:
+    return {
+        name: {**ranking.summary(), "negatives_hash": ranking.negatives_hash, "leak": leaks[name]}
+        for name, ranking in rankings.items()
+    }
 
 
 def _print(rankings: dict[str, Ranking], marks: dict[str, str]) -> None:

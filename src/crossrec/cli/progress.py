@@ -19,6 +19,7 @@ class Watch:
         self.metric = metric
         self.records = 0
         self.validation: dict[str, Any] = {}
+        self.best = 0.0
         self.bar = _bar() if sys.stderr.isatty() and speaks() else None
 
     def __enter__(self) -> Self:
@@ -37,7 +38,7 @@ class Watch:
         self.records += 1
         valid = record.get("valid")
         if valid is not None and valid["best_epoch"] == record["epoch"]:
-            self.validation = valid
+            self.validation, self.best = valid, record.get("valid_mean", valid.get(self.metric))
         if self.bar is not None:
             at = {"description": record["phase"], "completed": record["epoch"], "total": record["epochs"]}
             self.bar.update(self.task, said=self._said(record), **at)
@@ -48,9 +49,12 @@ class Watch:
         formats = {"choice": "choice {:.4g}", "loss": "loss {:.4f}"}
         parts = [text.format(record[key]) for key, text in formats.items() if key in record]
         if "valid" in record and self.metric in record["valid"]:
+            further = {name: figures[self.metric] for name, figures in record.get("valid_further", {}).items()}
             parts.append(f"{self.metric} {record['valid'][self.metric]:.4f}")
+            parts += [f"{name} {value:.4f}" for name, value in further.items()]
+            parts += [f"mean {record['valid_mean']:.4f}"] if further else []
             if self.validation:
-                parts.append(f"best {self.validation[self.metric]:.4f} @{self.validation['best_epoch']}")
+                parts.append(f"best {self.best:.4f} @{self.validation['best_epoch']}")
         return "  ".join([*parts, *([f"{record['seconds']:.1f} s"] if "seconds" in record else [])])
 
 

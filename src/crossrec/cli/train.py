@@ -33,7 +33,7 @@ SplitName = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="How events are held out: leave-last-out, authors, windows, ratio, global-time or cold-users.",
+        help="How events are held out: leave-last-out, last-merged, authors, windows, ratio, global-time or cold-users.",
     ),
 ]
 Changes = Annotated[
@@ -148,8 +148,10 @@ def _sources(data: Dataset, target: str, asked: list[str] | None) -> list[str]:
 
 
 def _announce(model: str, split: Split, sources: list[str]) -> None:
-    size = f"{len(split.train):,} rows to learn from, {len(split.valid):,} events to choose by, {len(split.test):,} to test"
-    note(f"{model} for {split.target} from {', '.join(sources) or 'itself alone'}; {size}")
+    held = [split.held(name) for name in split.targets]
+    valid, test = sum(len(each.valid) for each in held), sum(len(each.test) for each in held)
+    size = f"{len(split.train):,} rows to learn from, {valid:,} events to choose by, {test:,} to test"
+    note(f"{model} for {' and '.join(split.targets)} from {', '.join(sources) or 'itself alone'}; {size}")
     if split.leak:
         warn(split.leak)
 
@@ -193,9 +195,11 @@ def _learnt(run: Path, info: Mapping[str, Any]) -> dict[str, Any]:
 
     records = read_metrics(run)
     last = [record for record in records if record["phase"] == records[-1]["phase"]]
-    best = [record["valid"] for record in last if record["epoch"] == info.get("best_epoch") and "valid" in record]
+    valid = [record for record in last if record["epoch"] == info.get("best_epoch") and "valid" in record]
+    best = valid[-1] if valid else {}
     epochs = sum("loss" in record for record in records)
-    return {"epochs": epochs, "best_epoch": info.get("best_epoch"), "validation": best[-1] if best else {}}
+    learnt = {"epochs": epochs, "best_epoch": info.get("best_epoch"), "validation": best.get("valid", {})}
+    return learnt | ({"validation_further": best["valid_further"]} if "valid_further" in best else {})
 
 
 def _print(summary: Mapping[str, Any]) -> None:
@@ -206,5 +210,9 @@ def _print(summary: Mapping[str, Any]) -> None:
         + f", {summary['wall_seconds']:.1f} s."
     )
     if best is not None:
-        say(f"Validation {summary['metric']} of the weights that were kept: {best:.4f}.")
+        further = [
+            f" ({name}: {figures[summary['metric']]:.4f})"
+            for name, figures in summary.get("validation_further", {}).items()
+        ]
+        say(f"Validation {summary['metric']} of the weights that were kept: {best:.4f}{''.join(further)}.")
     say(f"Next: crossrec evaluate {shlex.quote(summary['run'])}")

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from crossrec.data.splits import Part
+from crossrec.evaluation.files import results_file
 from crossrec.evaluation.protocols import Protocol, Ranking
 from crossrec.recommender import Recommender
-from crossrec.runs import RESULTS
 
 
 def evaluate(recommender: Recommender, part: Part, protocol: str = "full", seed: int = 0) -> Ranking:
@@ -24,7 +24,7 @@ def evaluate(recommender: Recommender, part: Part, protocol: str = "full", seed:
 
 
 def save_results(ranking: Ranking, recommender: Recommender, run: str | Path) -> Path:
-    """Write a ranking's per-user results into a run folder: ``results/<protocol>.parquet``."""
+    """Write a ranking's per-user results into a run folder: see :func:`~crossrec.evaluation.files.results_file`."""
     info, recipe = recommender.info, recommender.recipe
     about: dict[str, Any] = {
         "domain": ranking.part.target,
@@ -36,7 +36,8 @@ def save_results(ranking: Ranking, recommender: Recommender, run: str | Path) ->
         **{key: recipe.get(key) for key in ("model", "preset", "sources", "seed")},
         **{key: info.get(key) for key in ("data_hash", "split_hash", "commit")},
     }
-    path = Path(run) / RESULTS / f"{ranking.protocol.replace(':', '-')}.parquet"
+    further = None if ranking.part.target == recommender.target else ranking.part.target
+    path = results_file(run, ranking.protocol, further)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = ranking.table()
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"crossrec": json.dumps(about).encode()})

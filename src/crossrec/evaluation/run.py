@@ -21,22 +21,34 @@ AUTHORS = "authors"
 PartName = Literal["test", "valid"]
 
 
+def targets(recommender: Recommender) -> tuple[str, ...]:
+    """The domains that a run was validated and is tested in, its own target first."""
+    return (recommender.target, *recommender.recipe["split"].get("also", ()))
+
+
 def evaluate_run(
-    run: str | Path, protocol: str = "full", part: PartName = "test", recommender: Recommender | None = None
+    run: str | Path,
+    protocol: str = "full",
+    part: PartName = "test",
+    recommender: Recommender | None = None,
+    target: str | None = None,
 ) -> Ranking:
     """Rank the held-out items of a run. Results on the test part are saved into the run folder.
 
-    ``recommender``: the run, where it is loaded already. Raises InputError where the folder is no finished run.
+    ``recommender``: the run, where it is loaded already. ``target``: which of the run's targets; None: its own. Raises
+    InputError where the folder is no finished run, and for a domain that is no target of it.
     """
     recommender = recommender or Recommender.load(run)
-    ranking = evaluate(recommender, held_out(recommender, protocol, part), protocol)
+    ranking = evaluate(recommender, held_out(recommender, protocol, part, target), protocol)
     if part == "test":
         save_results(ranking, recommender, run)
     return ranking
 
 
-def held_out(recommender: Recommender, protocol: str = "full", part: PartName = "test") -> Part:
-    """A part of the split that the run was trained under.
+def held_out(
+    recommender: Recommender, protocol: str = "full", part: PartName = "test", target: str | None = None
+) -> Part:
+    """A part of the split that the run was trained under, of one of its targets (None: the run's own).
 
     Under the protocol ``authors`` a run of another split is asked about the authors' users and held-out items instead,
     and the part says so in ``leak``. Raises InputError where the split cannot be made again as it was.
@@ -49,11 +61,13 @@ def held_out(recommender: Recommender, protocol: str = "full", part: PartName = 
             f"The split made again ({split.hash}) is not the one that the run was trained under ({recorded}): its data "
             "was changed, or another version of crossrec made it. Train the run again."
         )
+    name = split.target if target is None else target
+    held = split.held(name)
     if protocol != AUTHORS or split.spec["split"] == AUTHORS:
-        return split.valid if part == "valid" else split.test
+        return held.valid if part == "valid" else held.test
     if part == "valid":
         raise InputError("The authors' protocol chooses checkpoints on its test events: there is no validation part.")
-    chosen = AuthorsLeaveLastOut(split.target).apply(recommender.data).test
+    chosen = AuthorsLeaveLastOut(name).apply(recommender.data).test
     return replace(chosen, leak=_said(split, chosen))
 
 

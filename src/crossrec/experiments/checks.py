@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from crossrec.errors import InputError
-from crossrec.experiments.results import Results, protocol_name
+from crossrec.evaluation.files import protocol_name
+from crossrec.experiments.results import Results
 from crossrec.experiments.systems import Measured
 
 _MEND = {

@@ -34,13 +34,15 @@ def compare(
     protocol: str = "full",
     baseline: Path | str | None = None,
     seed: int = 0,
+    target: str | None = None,
 ) -> Comparison:
     """Compare runs user by user on the held-out items that all of them have.
 
     Runs that differ in their seed only are one system, whose figure of a user is the mean over its seeds. Every other
     system is tested against the baseline (default: the first): paired t-test (the headline) and Wilcoxon signed-rank,
     Holm-corrected over the pairs; bootstrap percentile intervals over users. A user with several held-out items counts
-    once, with their mean. ``seed`` is the bootstrap's.
+    once, with their mean. ``seed`` is the bootstrap's. ``target``: compare in this domain, one of the targets of every run;
+    None: in the runs' own.
 
     Raises InputError where runs are not comparable (other data, target, part, protocol or negatives), lack results, or
     are fewer than two.
@@ -50,7 +52,7 @@ def compare(
         raise InputError(f"A comparison takes at least two runs, found {len(folders)}.")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise InputError("The same run folder is given twice; name every run once.")
-    results = [read_results(folder, protocol) for folder in folders]
+    results = [read_results(folder, protocol, target) for folder in folders]
     check(results, protocol)
     measured = measure(group(results), metric)
     if measured.value_SU.shape[1] < 2:

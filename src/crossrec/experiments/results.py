@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from crossrec.data.arrow import to_numpy
 from crossrec.errors import DataError, InputError
+from crossrec.evaluation.files import results_file
 from crossrec.runs import CONFIG, INFO, METRICS, RESULTS
 
 METADATA_KEY = b"crossrec"
@@ -45,23 +46,23 @@ class Results:
         return len(self.rank_N)
 
 
-def protocol_name(protocol: str) -> str:
-    """The protocol as file names have it: ``sampled:99`` is ``sampled-99``."""
-    return protocol.replace(":", "-")
-
-
 def protocols(run: Path) -> list[str]:
-    """Names of the protocols that a run has results for, ``full`` first."""
+    """Names of the protocols that a run has results of its own target for, ``full`` first."""
     return sorted((path.stem for path in Path(run, RESULTS).glob("*.parquet")), key=lambda name: (name != "full", name))
 
 
-def read_results(run: Path, protocol: str) -> Results:
-    """The results of a run under a protocol.
+def results_of(run: Path, protocol: str, target: str | None = None) -> Path:
+    """The file of a run's results in one of its targets (None: its own)."""
+    return results_file(run, protocol, None if target == read_config(run).get("target") else target)
+
+
+def read_results(run: Path, protocol: str, target: str | None = None) -> Results:
+    """The results of a run under a protocol, in one of its targets (None: its own).
 
     Raises InputError where the run has none, DataError where the file is not what ``crossrec evaluate`` writes.
     """
-    run, name = Path(run), protocol_name(protocol)
-    path = run / RESULTS / f"{name}.parquet"
+    run = Path(run)
+    path = results_of(run, protocol, target)
     if not run.is_dir():
         raise InputError(f"{run}: there is no such run folder.")
     if not path.is_file():

@@ -62,7 +62,7 @@ def measured(
     """The figures of a cell whose runs of these seeds are trained and evaluated, for those of the tables that have it."""
     found = []
     for protocol in cell.variant.protocols:
-        own = [read_results(trainings.folder(cell, seed), protocol) for seed in seeds]
+        own = [read_results(trainings.folder(cell, seed), protocol, cell.target) for seed in seeds]
         check(own, protocol)
         metrics = {table: metrics_of(table, trainings.recipe, expected) for table in tables if table in cell.row.tables}
         tests = _tests(trainings, cell, dict(zip(seeds, own, strict=True)), protocol, set().union(*metrics.values()))
@@ -129,7 +129,7 @@ def _tests(
             trainings.evaluate(row, seed)
         if not both:
             continue
-        theirs = [read_results(trainings.folder(row, seed), protocol) for seed in both]
+        theirs = [read_results(trainings.folder(row, seed), protocol, row.target) for seed in both]
         ours = [own[seed] for seed in both]
         check([*theirs, *ours], protocol)
         for metric in metrics:

@@ -68,6 +68,9 @@ class Row:
     """Per variant, how many seeds: 1, 2, ... A variant that is not here is not run."""
     targets: tuple[str, ...] | None = None
     """None: all targets."""
+    together: bool = False
+    """Whether one run serves all targets: trained for the first, validated and tested in the others as well. The variant's
+    split must know further targets (``also``)."""
 
     @property
     def slug(self) -> str:
@@ -86,6 +89,13 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.row.name} for {self.target}, {self.variant.name}"
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The targets of the cell's run, the one that it is trained for first."""
+        if not self.row.together:
+            return (self.target,)
+        return tuple(name for name in self.data.targets if name in (self.row.targets or self.data.targets))
 
 
 @dataclass(frozen=True)
@@ -128,9 +138,15 @@ class Recipe:
                 for name in said:
                     if name not in known:
                         raise InputError(f"{where}: there is no {kind} {name!r}.{nearest(name, known)}")
+            if row.together and row.by_target:
+                raise InputError(
+                    f"{where}: one run for all targets (together) has no settings of one of them (by_target)."
+                )
             if (row.plugin is None) != (row.preferences is None):
                 raise InputError(f"{where}: a plug-in and the row whose run it looks into (preferences) go together.")
             for needed in (row.start, row.preferences):
+                if needed and earlier[needed].together != row.together:
+                    raise InputError(f"{where}: it needs {needed!r}: both are one run for all targets, or neither.")
                 if needed and not row.seeds.keys() <= earlier[needed].seeds.keys():
                     raise InputError(f"{where}: it needs {needed!r}, which is not run under the same variants.")
             earlier[row.name] = row

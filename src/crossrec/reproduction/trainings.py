@@ -19,11 +19,11 @@ from crossrec.data.prepared import HEADER
 from crossrec.data.splits import Split
 from crossrec.errors import InputError
 from crossrec.evaluation.run import evaluate_run
-from crossrec.experiments.results import protocol_name
+from crossrec.experiments.results import results_of
 from crossrec.recommender import Recommender
 from crossrec.reproduction.files import find_logs
 from crossrec.reproduction.recipe import Cell, Data, Recipe
-from crossrec.runs import CONFIG, INFO, RESULTS, read_json
+from crossrec.runs import CONFIG, INFO, read_json
 from crossrec.train.assemble import PREFERENCES, Asked, for_split
 from crossrec.train.fit import fit
 from crossrec.train.settings import TrainConfig
@@ -62,7 +62,7 @@ class Trainings:
     def folder(self, cell: Cell, seed: int) -> Path:
         """The run folder of a cell and seed."""
         base = self._base(cell.data, "quick" if self.quick else "")
-        return base / cell.target / cell.variant.name / cell.row.slug / f"seed-{seed}"
+        return base / cell.served[0] / cell.variant.name / cell.row.slug / f"seed-{seed}"
 
     def finished(self, cell: Cell, seed: int) -> bool:
         """Whether the run is trained."""
@@ -80,9 +80,11 @@ class Trainings:
     def split(self, cell: Cell) -> Split:
         """The split of a cell."""
         held = self._routed(cell)["split"]
-        key = (cell.data.name, cell.target, cell.variant.split, json.dumps(held, sort_keys=True))
+        target, *further = cell.served
+        held |= {"also": further} if further else {}
+        key = (cell.data.name, target, cell.variant.split, json.dumps(held, sort_keys=True))
         if key not in self._splits:
-            spec = {"split": cell.variant.split, "target": cell.target, **held}
+            spec = {"split": cell.variant.split, "target": target, **held}
             self._splits[key] = splits.apply(spec, self.data(cell.data))
         return self._splits[key]
 
@@ -114,13 +116,13 @@ class Trainings:
         return folder
 
     def evaluate(self, cell: Cell, seed: int) -> None:
-        """Rank the test items of a finished run under the protocols for which it has no results."""
+        """Rank the test items of a cell's finished run under the protocols for which it has no results."""
         folder, recommender = self.folder(cell, seed), None
         for protocol in cell.variant.protocols:
-            if not (folder / RESULTS / f"{protocol_name(protocol)}.parquet").is_file():
+            if not results_of(folder, protocol, cell.target).is_file():
                 self.tell(f"Ranking {cell}, seed {seed}, under the protocol {protocol} ...")
                 recommender = recommender or Recommender.load(folder, device=self.device)
-                evaluate_run(folder, protocol, recommender=recommender)
+                evaluate_run(folder, protocol, recommender=recommender, target=cell.target)
 
     def command(self, cell: Cell, table: str, seeds: int) -> str:
         """The command that measures one cell."""
@@ -176,7 +178,7 @@ class Trainings:
         parts = Asked(row.model, row.sampler, row.plugin, row.preset, settings).assemble()
         source = self._other(cell, row.preferences)
         looked_into = self._asked(source, PREFERENCES_SEED)[0] if source else None
-        others = [name for name in split.data.domains if name != cell.target]
+        others = [name for name in split.data.domains if name != split.target]
         now = parts.recipe(split, others, row.preset, seed, looked_into)
         configs = {"settings": parts.model, "sampler": parts.sampler, "plugin": parts.plugin}
         defaults = {key: part.Config() for key, part in configs.items() if part is not None} | {"train": TrainConfig()}

@@ -48,9 +48,10 @@ def fit(
     preference_settings: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Recommender:
-    """Train a model on the training rows of a split, choosing the epoch on its validation part.
+    """Train a model on the training rows of a split, choosing the epoch on its validation part; of several targets by the
+    mean of the metric over them.
 
-    The test part of the split is taken away before anything is trained.
+    The test parts of the split are taken away before anything is trained.
 
     Args:
         model: a model's name, class or object; a name takes the preset's settings.
@@ -134,6 +135,7 @@ def _train(
     streams = Streams(run.seed, run.device)
     with streams.ambient("init"):
         model.build(split.data.catalogue, split.target, sources)
+    _check_targets(model, split)
     model.to(run.device)
     _refuse_full(folder, run.resume)
     frozen = _frozen(asked, parts, split, sources, run, preferences)
@@ -143,7 +145,7 @@ def _train(
     if folder is not None and run.resume and (folder / INFO).is_file():
         distributed.wait()
         return Recommender.load(folder, model=type(model), device=streams.device)
-    visible = dataclasses.replace(split, test=split.test.take([]))
+    visible = split.untested()
     log = _writer(folder, checkpoint, [each for each in (board, run.log) if each is not None])
     facts = {key: recipe[key] for key in ("model", "settings", "target", "sources", "seed", "split", "data_hash")}
     plugged = Plugged(parts.plugin, frozen, recipe["plugin"]) if parts.plugin and frozen else None
@@ -215,6 +217,17 @@ def check(model: Model, split: Split, sources: Sequence[str]) -> None:
         raise InputError(
             f"{model.name} needs ratings and these logs have none. Name their column, or take another model."
         )
+
+
+def _check_targets(model: Model, split: Split) -> None:
+    """Raise InputError where a model that is built cannot recommend in one of the targets."""
+    for name in split.targets:
+        if name not in model.serves():
+            raise InputError(
+                f"The split holds out in {', '.join(map(repr, split.targets))}, and {model.name} with these settings and "
+                f"sources recommends in {', '.join(map(repr, model.serves()))} alone. Leave {name!r} out of the targets, or "
+                "take a model that learns what comes next in all of them (an encoder with domains=merged does)."
+            )
 
 
 def _refuse_full(folder: Path | None, resume: bool) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,8 +16,6 @@ from crossrec.config import from_settings
 from crossrec.data.batches import Batcher, TrainingRows, deliveries
 from crossrec.data.splits import Split
 from crossrec.errors import InputError
-from crossrec.evaluation.metrics import per_user
-from crossrec.evaluation.protocols import Protocol
 from crossrec.models.base import Model, Phase
 from crossrec.plugins.base import Plugin
 from crossrec.samplers import table
@@ -31,6 +28,7 @@ from crossrec.train.objective import Parts, compiled, loss_of, soft_loss
 from crossrec.train.plugged import Plugged
 from crossrec.train.progress import Progress
 from crossrec.train.settings import TrainConfig
+from crossrec.train.validation import Validation
 
 Record = dict[str, Any]
 
@@ -77,8 +75,7 @@ class Trainer:
         self.began, self.earlier = (time.perf_counter(), time.process_time()), (0.0, 0.0)
         self.device = streams.device
         seed = streams.seed if config.protocol == "authors" else 0
-        self.validation = Protocol(config.protocol, split.valid, seed)
-        per_user(config.metric, np.ones(1), np.ones(1, dtype=np.int64))  # an unknown metric is said before training
+        self.validation = Validation(split, config.metric, config.protocol, seed)
         self.progress = Progress()
         self.records = 0
         self.best: dict[str, Tensor] = {}
@@ -149,7 +146,7 @@ class Trainer:
 
     def _run_phase(self, phase: Phase, checkpoint: Checkpoint | None) -> None:
         config, progress = self.config, self.progress
-        self.batcher = Batcher(self.split.events, self.model.views(), self.device)
+        self._look(phase)
         learning = self._learning(phase)
         domains = (phase.domain, *phase.also)
         rows = TrainingRows(self.batcher, self.split.train, domains, config.first, phase.whole)
@@ -163,8 +160,8 @@ class Trainer:
         if checkpoint is not None:
             self._restore(checkpoint, optimizer)
         if progress.phase and not progress.epoch and phase.domain == self.model.target:
-            start = {"phase": phase.name, "epoch": 0, "epochs": config.epochs, "valid": self._validate()}
-            self._write(start)  # a later phase must beat where it starts
+            start = {"phase": phase.name, "epoch": 0, "epochs": config.epochs}
+            self._write(start | self._validate())  # a later phase must beat where it starts
         while progress.epoch < config.epochs and not progress.finished:
             began = time.perf_counter(), time.process_time()
             progress.epoch += 1
@@ -174,20 +171,25 @@ class Trainer:
             optimizer.param_groups[0]["lr"] *= config.decay
             record["seconds"], record["cpu_seconds"] = time.perf_counter() - began[0], time.process_time() - began[1]
             if phase.domain == self.model.target and progress.is_due(config):
-                record["valid"] = self._validate()
+                record |= self._validate()
             self._write(record)
             self._save(optimizer, last=progress.finished or progress.epoch == config.epochs)
         self._take_best()
 
     def _choose(self, phase: Phase) -> None:
         """Try every value of a phase with choices; the model ends with the one that validates best."""
-        self.batcher = Batcher(self.split.events, self.model.views(), self.device)
+        self._look(phase)
         for value in phase.choices:
             self.progress.epoch += 1
             self.model.choose(value)
             at = {"phase": phase.name, "epoch": self.progress.epoch, "epochs": len(phase.choices)}
-            self._write({**at, "choice": value, "valid": self._validate()})
+            self._write({**at, "choice": value, **self._validate()})
         self._take_best()
+
+    def _look(self, phase: Phase) -> None:
+        """Batches are as the model looks at histories in this phase."""
+        self.batcher = Batcher(self.split.events, self.model.views(), self.device)
+        self.validation.begin(phase, self.model, self.batcher)
 
     def _write(self, record: Record) -> None:
         self.records += 1
@@ -278,12 +280,12 @@ class Trainer:
         )
 
     def _validate(self) -> Record:
-        ranking = self.validation.rank(self.model, self.batcher, draw=self.progress.epoch)
-        value = float(per_user(self.config.metric, ranking.rank_N, ranking.candidates_N).mean())
-        summary = ranking.summary() | {self.config.metric: value}
+        """What a record says of a validation, which is taken in."""
+        value, record = self.validation.rank(self.model, self.config.metric, draw=self.progress.epoch)
         if self.progress.validated(value, self.config):
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        return summary | {"best_epoch": self.progress.best_epoch}
+        record["valid"]["best_epoch"] = self.progress.best_epoch
+        return record
 
     def _save(self, optimizer: torch.optim.Optimizer, last: bool) -> None:
         due = last or time.monotonic() - self.saved_at >= self.config.checkpoint_seconds

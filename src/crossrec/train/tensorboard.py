@@ -29,6 +29,9 @@ class Board:
             self._writer = self._kind(str(self._folder))
         figures: dict[str, float] = {key: record[key] for key in ("loss", "seconds", "choice") if key in record}
         figures |= {f"valid/{key}": value for key, value in record.get("valid", {}).items()}
+        for domain, further in record.get("valid_further", {}).items():
+            figures |= {f"valid/{domain}/{key}": value for key, value in further.items()}
+        figures |= {"valid/mean": record["valid_mean"]} if "valid_mean" in record else {}
         for name, value in figures.items():
             self._writer.add_scalar(f"{record['phase']}/{name}", value, record["epoch"])
         self._writer.flush()

@@ -9,14 +9,16 @@ from crossrec.config import from_settings
 from crossrec.data.dataset import Dataset
 from crossrec.data.splits.cold_users import ColdUsers
 from crossrec.data.splits.global_time import GlobalTime
+from crossrec.data.splits.last_merged import LastMerged
 from crossrec.data.splits.leave_last_out import AuthorsLeaveLastOut, LeaveLastOut
-from crossrec.data.splits.parts import Events, Part, Rows, Split
+from crossrec.data.splits.parts import Events, Held, Part, Rows, Split
 from crossrec.data.splits.ratio import Ratio
 from crossrec.data.splits.windows import Windows
 from crossrec.errors import InputError, nearest
 
 SPLITS: dict[str, type[Any]] = {
-    split.name: split for split in (LeaveLastOut, AuthorsLeaveLastOut, Windows, Ratio, GlobalTime, ColdUsers)
+    split.name: split
+    for split in (LeaveLastOut, LastMerged, AuthorsLeaveLastOut, Windows, Ratio, GlobalTime, ColdUsers)
 }
 """Every split by the name that the command line and ``run.json`` use."""
 
@@ -45,6 +47,8 @@ __all__ = [
     "ColdUsers",
     "Events",
     "GlobalTime",
+    "Held",
+    "LastMerged",
     "LeaveLastOut",
     "Part",
     "Ratio",

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crossrec.config import from_settings
+from crossrec.config import fields, from_settings
 from crossrec.data.dataset import UNKNOWN_TIME, Dataset
 from crossrec.data.subset import user_of
 from crossrec.errors import DataError
 
+WHERE_SET = ("also", "known")
+"""Settings that are recorded only where they are set: without them a split has the hash that it had before they existed."""
+
 
 def recorded(split: Any) -> dict[str, Any]:
     """Name and settings of a split as a run records them: equal settings have one spelling (730 is 730.0)."""
-    return {"split": split.name, **asdict(from_settings(type(split), asdict(split)))}
+    settings, defaults = asdict(from_settings(type(split), asdict(split))), fields(type(split))
+    said = {key: value for key, value in settings.items() if key not in WHERE_SET or value != defaults[key]}
+    return {"split": split.name} | {k: list(value) if isinstance(value, tuple) else value for k, value in said.items()}
+
+
+def targets_of(data: Dataset, target: str, also: Sequence[str]) -> tuple[str, ...]:
+    """The target and the further ones. Raises DataError for an unknown domain, and for one that is named twice."""
+    if isinstance(also, str):
+        raise DataError(f"also={also!r} is one name: give a list of domains, [{also}].")
+    names = (target, *also)
+    for place, name in enumerate(names):
+        data.catalogue.block(name)
+        if name in names[:place]:
+            raise DataError(f"{name!r} is a target already: also names further ones, each once.")
+    return names
 
 
 def check_shares(valid: float, test: float) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from crossrec.data.dataset import UNKNOWN_TIME, Dataset
 from crossrec.data.ragged import stretches
 from crossrec.data.vocabulary import Catalogue, Ints
-from crossrec.errors import DataError
+from crossrec.errors import DataError, InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +118,20 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
+class Held:
+    """What is held out of one target."""
+
+    valid: Part
+    test: Part
+
+
+@dataclass(frozen=True, eq=False)
 class Split:
-    """One way of holding events out: training rows, and the validation and test instances of a target domain."""
+    """One way of holding events out: training rows, and the validation and test instances of one target or several.
+
+    The places of a part are those of its own ``events``, where what has the same time may stand in another order than in the
+    ``events`` of the training rows: of every target's parts, that target comes first.
+    """
 
     data: Dataset
     target: str
@@ -132,13 +144,34 @@ class Split:
     leak: str | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
     """What the split wants said of itself (users left out and why, leaks counted)."""
+    further: Mapping[str, Held] = field(default_factory=dict)
+    """What is held out of further targets, by domain."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target, and the further ones."""
+        return (self.target, *self.further)
+
+    def held(self, target: str) -> Held:
+        """What is held out of a target. Raises InputError for a domain that is none."""
+        if target not in self.targets:
+            raise InputError(
+                f"Nothing of {target!r} is held out here: the targets are {', '.join(map(repr, self.targets))}."
+            )
+        return Held(self.valid, self.test) if target == self.target else self.further[target]
+
+    def untested(self) -> Split:
+        """The same split with every test part empty: what training may know of it."""
+        further = {name: Held(held.valid, held.test.take([])) for name, held in self.further.items()}
+        return replace(self, test=self.test.take([]), further=further)
 
     @cached_property
     def hash(self) -> str:
         """Hash (16 hex digits) of the data, the settings and the outcome."""
         digest = hashlib.sha256(f"{self.data.hash}{json.dumps(dict(self.spec), sort_keys=True)}".encode())
-        for part in (self.valid, self.test):
-            digest.update(part.at_N.tobytes())
+        for held in map(self.held, self.targets):
+            digest.update(held.valid.at_N.tobytes())
+            digest.update(held.test.at_N.tobytes())
         digest.update(self.train.stop_N.tobytes())
         return digest.hexdigest()[:16]
 
@@ -163,6 +196,14 @@ def tie_starts(data: Dataset) -> Ints:
     """For every event the place of the user's first event of the same time: (E,). What lies before is strictly earlier."""
     changes_E = _changes(data)
     return np.maximum.accumulate(np.where(changes_E, np.arange(len(changes_E)), 0))
+
+
+def earlier_stops(data: Dataset, ties: str) -> Ints:
+    """For every event the place up to which all of the user counts as earlier, in the order of whatever target: (E,).
+
+    ``strict``: the first event of the same time. ``order``, and where no time is known: the event itself.
+    """
+    return tie_starts(data) if ties == "strict" and data.time_E is not None else np.arange(data.num_interactions)
 
 
 def _changes(data: Dataset) -> npt.NDArray[np.bool_]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from crossrec.data.dataset import Dataset
-from crossrec.data.splits.checks import check_choice, known_times, recorded
-from crossrec.data.splits.leaks import leak_report
-from crossrec.data.splits.parts import Events, Part, Rows, Split, everything, order_ties
+from crossrec.data.splits.checks import check_choice, known_times, recorded, targets_of
+from crossrec.data.splits.leaks import Bools, leak_report
+from crossrec.data.splits.parts import Events, Held, Part, Rows, Split, everything, order_ties
+from crossrec.data.splits.pinet import last_of, last_put_last
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import DataError
 
@@ -19,14 +21,23 @@ DAY = 86_400
 TRAIN, VALID, TEST = 0, 1, 2
 PAPER_SHARES = 0.75, 0.15
 """Windows that train and that validate (DDGHM, 4.1); the rest tests."""
+_SHUFFLED = (
+    "Windows were shuffled as in the paper: the user of {:.1%} of the held-out windows has a later window that trained the "
+    "model (the split's report counts every leak)."
+)
+_PINET = (
+    "As in π-Net, the input is the window without the last event of every domain, so it may hold events that do not come "
+    "before the one that is asked for: in {}."
+)
 
 
 @dataclass(frozen=True)
 class Windows:
     """Windows of a period, tumbling: each starts at the user's first event that no window holds yet.
 
-    A held-out window asks for its last event of the target domain, given all its events before that (the ``prefix``
-    protocol). Candidates exclude what the user has anywhere. Source: specs of DDGHM, section 2.
+    A held-out window asks for its last event of every target, each given all its events before that (the ``prefix``
+    protocol). Candidates exclude what the user has anywhere. Which windows train does not depend on the targets. Source:
+    specs of DDGHM, section 2.
     """
 
     name: ClassVar[str] = "windows"
@@ -43,9 +54,15 @@ class Windows:
     """``strict``: source events of the held-out event's own time are not known yet. ``order``: the published order holds."""
     seed: int = 0
     """Shuffles the windows under ``paper``; unused otherwise."""
+    also: tuple[str, ...] = ()
+    """Further targets."""
+    known: Literal["prefix", "pinet"] = "prefix"
+    """``prefix``: the input is what comes before the event that is asked for. ``pinet``: the window without the last event
+    of every domain, later ones included (π-Net, MIFN, DA-GCN)."""
 
     def __post_init__(self) -> None:
         check_choice("assign", self.assign, ("user_temporal", "paper"))
+        check_choice("known", self.known, ("prefix", "pinet"))
         if not self.days > 0:
             raise DataError(f"days={self.days!r} is no period: give a number above 0.")
         if self.min_per_domain < 2:
@@ -55,9 +72,10 @@ class Windows:
 
     def apply(self, data: Dataset) -> Split:
         """Split the data. Raises DataError where times are not known, or no window is left to validate or to test."""
-        data.catalogue.block(self.target)
+        targets = targets_of(data, self.target, self.also)
         time_E = known_times(data, self.name)
-        events = order_ties(data, self.target, self.ties)
+        ordered = {name: order_ties(data, name, self.ties) for name in targets}
+        events = ordered[self.target]
         cut = tumbling(data.offset_U1, time_E, round(self.days * DAY))
         counts = [
             events.count_before(name)[cut.stop_N] - events.count_before(name)[cut.start_N] for name in data.domains
@@ -72,31 +90,50 @@ class Windows:
                     f"{self.min_per_domain} events in every domain, of {len(np.unique(windows.user_N))} users. "
                     "Take other days or a smaller min_per_domain."
                 )
-        at_T = events.positions(self.target)
-        at_W = at_T[np.searchsorted(at_T, windows.stop_N) - 1]
+        at_W = last_of(events, self.target, windows.stop_N)
         leaks = leak_report(events, windows, at_W, part_W == TRAIN, part_W != TRAIN)
-        leak = _LEAK.format(leaks["later_training_window"]) if self.assign == "paper" else None
-        parts = [
-            self._part(name, part_W == part, windows, at_W, events, data, leak)
-            for name, part in (("valid", VALID), ("test", TEST))
-        ]
+        held_W = part_W != TRAIN
+        asked = {name: self._asked(name, data, ordered[name], windows.take(held_W)) for name in targets}
+        leak = self._leak(leaks, asked)
+        held = {name: _parts(each.held, part_W[held_W], leak) for name, each in asked.items()}
         train = windows.take(part_W == TRAIN)
         report = _report(data, events, cut, windows, part_W) | {"leaks": leaks}
-        spec = recorded(self)
-        return Split(data, self.target, events, train, parts[0], parts[1], spec, leak, report)
+        spec, own = recorded(self), held.pop(self.target)
+        return Split(data, self.target, own.valid.events, train, own.valid, own.test, spec, leak, report, held)
 
-    def _part(
-        self, name: str, held_W: Any, windows: Rows, at_W: Ints, events: Events, data: Dataset, leak: str | None
-    ) -> Part:
-        held, at = windows.take(held_W), at_W[held_W]
+    def _asked(self, target: str, data: Dataset, events: Events, held: Rows) -> _Asked:
+        at_H = last_of(events, target, held.stop_N)
+        stop_H, late_H = at_H, None
+        if self.known == "pinet":
+            events, stop_H, at_H, late_H = last_put_last(events, held, at_H)
         known = everything(data, held.user_N)
-        return Part(name, self.target, events, data, held.user_N, held.start_N, at, at, known, leak)
+        return _Asked(Part("held", target, events, data, held.user_N, held.start_N, stop_H, at_H, known), late_H)
+
+    def _leak(self, leaks: dict[str, float], asked: Mapping[str, _Asked]) -> str | None:
+        said = [_SHUFFLED.format(leaks["later_training_window"])] if self.assign == "paper" else []
+        late = ", ".join(
+            f"{int(each.late_H.sum()):,} of {len(each.late_H):,} held-out windows for {name}"
+            for name, each in asked.items()
+            if each.late_H is not None
+        )
+        return " ".join([*said, *([_PINET.format(late)] if late else [])]) or None
 
 
-_LEAK = (
-    "Windows were shuffled as in the paper: the user of {:.1%} of the held-out windows has a later window that trained the "
-    "model (the split's report counts every leak)."
-)
+class _Asked(NamedTuple):
+    """What the H held-out windows ask for in one domain."""
+
+    held: Part
+    late_H: Bools | None
+    """Which inputs hold an event that does not come before the asked one; None: none does."""
+
+
+def _parts(held: Part, part_H: npt.NDArray[np.int8], leak: str | None) -> Held:
+    """Validation and test."""
+    valid, test = (
+        replace(held.take(np.flatnonzero(part_H == part)), name=name, leak=leak)
+        for name, part in (("valid", VALID), ("test", TEST))
+    )
+    return Held(valid, test)
 
 
 def tumbling(offset_U1: Ints, time_E: Ints, seconds: int) -> Rows:
