@@ -140,7 +140,6 @@ def test_last_merged_and_pinet(crossrec, prepared, tmp_path):
     [
         (("--set", "also=[gamez]"), "Did you mean 'games'?"),
         (("--set", "also=[toys]"), "'toys' is a target already"),
-        (("--set", "also=games"), "also must be tuple, not 'games'"),
         ((*BOTH, "--set", "predict=target"), "recommends in 'toys' alone. Leave 'games' out"),
         ((*BOTH, "--split", "ratio"), "There is no setting 'also'"),
         (("--split", "windows", "--set", "known=pinnet"), "must be one of 'prefix', 'pinet'"),
