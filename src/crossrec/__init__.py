@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it against _PLA
     from crossrec.data.splits import AuthorsLeaveLastOut as AuthorsLeaveLastOut
     from crossrec.data.splits import ColdUsers as ColdUsers
     from crossrec.data.splits import GlobalTime as GlobalTime
+    from crossrec.data.splits import LastMerged as LastMerged
     from crossrec.data.splits import LeaveLastOut as LeaveLastOut
     from crossrec.data.splits import Ratio as Ratio
     from crossrec.data.splits import Split as Split
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it against _PLA
     from crossrec.models.bprmf import BPRMF as BPRMF
     from crossrec.models.cl4srec import CL4SRec as CL4SRec
     from crossrec.models.dasl import DASL as DASL
+    from crossrec.models.ddghm import DDGHM as DDGHM
     from crossrec.models.encoder import Encoder as Encoder
     from crossrec.models.gru4rec import GRU4Rec as GRU4Rec
     from crossrec.models.itemknn import ItemKNN as ItemKNN
@@ -57,6 +59,7 @@ _PLACES = {
     "ColdUsers": "crossrec.data.splits",
     "Columns": "crossrec.data.columns",
     "DASL": "crossrec.models.dasl",
+    "DDGHM": "crossrec.models.ddghm",
     "DataError": "crossrec.errors",
     "Dataset": "crossrec.data.dataset",
     "Encoder": "crossrec.models.encoder",
@@ -65,6 +68,7 @@ _PLACES = {
     "GRU4Rec": "crossrec.models.gru4rec",
     "InputError": "crossrec.errors",
     "ItemKNN": "crossrec.models.itemknn",
+    "LastMerged": "crossrec.data.splits",
     "LeaveLastOut": "crossrec.data.splits",
     "Model": "crossrec.models.base",
     "PDRec": "crossrec.plugins.pdrec",

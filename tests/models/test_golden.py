@@ -36,6 +36,11 @@ CURVES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "tidiffrec": ("tidiffrec", "default", {"hidden": 8}, {}),
     "tidiffrec-merged": ("tidiffrec", "default", {"hidden": 8, "domains": "merged"}, {}),
     "tidiffrec-authors": ("tidiffrec", "authors", {"hidden": 8}, {}),
+    "ddghm": ("ddghm", "default", {"dim": 8, "max_len": 20}, {}),
+    "ddghm-paper": ("ddghm", "paper", {"dim": 8, "steps": 2}, {}),
+    "ddghm-l": ("ddghm", "paper-l", {"dim": 8}, {}),
+    "ddghm-g": ("ddghm", "paper-g", {"dim": 8}, {}),
+    "ddghm-ga": ("ddghm", "paper-ga", {"dim": 8}, {}),
 }
 """Name of the file: model, preset, settings of the model and of its training. A step is an epoch of one batch."""
 TRAINING = {"epochs": 20, "batch": 64, "negatives": 16, "lr": 1e-3, "first_eval": 20, "seed": 7}

@@ -29,7 +29,8 @@ def models(
             emit({"models": facts})
             return
         for one in facts:
-            say(f"{one['name']}  (presets: {', '.join(one['presets'])})")
+            say(one["name"])
+            say_below(f"Presets: {', '.join(one['presets'])}.")
             say_below(one["doc"] + (f" Needs {', '.join(one['needs'])}." if one["needs"] else ""))
         say("\n`crossrec models NAME` shows the settings of one.")
         return

@@ -9,6 +9,7 @@ from crossrec.models.base import Model
 from crossrec.models.bprmf import BPRMF
 from crossrec.models.cl4srec import CL4SRec
 from crossrec.models.dasl import DASL
+from crossrec.models.ddghm import DDGHM
 from crossrec.models.gru4rec import GRU4Rec
 from crossrec.models.itemknn import ItemKNN
 from crossrec.models.pop import Pop
@@ -18,7 +19,8 @@ from crossrec.models.tidiffrec import TIDiffRec
 from crossrec.models.twotower import TwoTower
 
 MODELS: dict[str, type[Model]] = {
-    model.name: model for model in (Pop, ItemKNN, BPRMF, SASRec, GRU4Rec, CL4SRec, TwoTower, DASL, TDiffRec, TIDiffRec)
+    model.name: model
+    for model in (Pop, ItemKNN, BPRMF, SASRec, GRU4Rec, CL4SRec, TwoTower, DASL, TDiffRec, TIDiffRec, DDGHM)
 }
 
 
