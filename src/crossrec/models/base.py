@@ -75,7 +75,7 @@ class Model(nn.Module):
     Config: ClassVar[type[Any]]
     needs: ClassVar[Needs] = Needs()
     product: ClassVar[bool] = True
-    """Whether the score is the dot product of a query and an item vector; if not, ``scores`` is overridden."""
+    """Whether the score is the dot product of a query and an item vector; if not, ``logits`` is overridden, or ``scores``."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     """Settings of model and training under one name: keys ``model``, ``train`` and ``sampler``."""
     own_loss: ClassVar[bool] = False
@@ -141,15 +141,22 @@ class Model(nn.Module):
         block = self.block(domain)
         return self.items(torch.arange(block.start, block.stop, device=self.device))
 
+    def logits(self, query_PD: Tensor, vectors: Tensor) -> Tensor:
+        """Scores of items by their vectors: (P, V) of shared ones (V, D), (P, K) of each query's own (P, K, D).
+
+        Override where two vectors are compared by something else than their product.
+        """
+        if vectors.ndim == 2:
+            return query_PD @ vectors.T
+        return torch.einsum("pd,pkd->pk", query_PD, vectors)
+
     def scores(self, batch: Batch, domain: str) -> Tensor:
-        """Scores s_PV of all items of a domain. Override where the score is no product of two vectors."""
-        return self.queries(batch) @ self.item_block(domain).T
+        """Scores s_PV of all items of a domain. Override where the score is made of no two vectors."""
+        return self.logits(self.queries(batch), self.item_block(domain))
 
     def candidate_scores(self, batch: Batch, ids_PC: Tensor) -> Tensor:
         """Scores s_PC of some items of the batch's domain."""
-        if not self.product:
-            return self.scores(batch, batch.domain).gather(1, ids_PC - self.block(batch.domain).start)
-        return torch.einsum("pd,pcd->pc", self.queries(batch), self.items(ids_PC))
+        return self.logits(self.queries(batch), self.items(ids_PC))
 
     def loss(self, batch: Batch) -> Tensor:
         """Losses of the queries, (P,), of a model that is trained by its own objective (setting ``loss="own"``)."""

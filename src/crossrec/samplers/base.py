@@ -54,6 +54,8 @@ class Sampler:
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
+    compares: ClassVar[bool] = False
+    """Whether it compares queries with items itself, by their product: models that score otherwise cannot be given it."""
 
     def __init__(self, config: Any = None, **settings: Any) -> None:
         self.config = from_settings(self.Config, settings, base=config)

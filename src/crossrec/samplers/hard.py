@@ -36,6 +36,8 @@ class HardConfig(CurriculumConfig):
 class HardSampler(Sampler):
     """Base of the hard-negative samplers: a subclass fills ``choose``."""
 
+    compares = True
+
     def __init__(self, config: Any = None, **settings: Any) -> None:
         super().__init__(config, **settings)
         self.check()

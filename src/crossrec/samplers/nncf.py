@@ -27,6 +27,7 @@ class NNCF(HardSampler):
 
     name = "nncf"
     Config = NNCFConfig
+    compares = False
 
     def prepare(self, split: Split, domain: str, device: torch.device) -> None:
         super().prepare(split, domain, device)

@@ -123,7 +123,13 @@ class Asked:
             )
         if made.own_loss and self.plugin is not None:
             raise InputError(f"{made.name} is trained by its own loss: a plug-in has no place there. Leave it out.")
-        return Assembly(made, train, self._made_sampler(train), None if self.plugin is None else self._made_plugin())
+        sampler = self._made_sampler(train)
+        if sampler is not None and sampler.compares and not made.product:
+            raise InputError(
+                f"The sampler {sampler.name!r} compares vectors by their product, and {made.name} scores in another way: take "
+                "uniform, popularity or nncf."
+            )
+        return Assembly(made, train, sampler, None if self.plugin is None else self._made_plugin())
 
     def preferences(self, model: Model) -> Asked:
         """The run that the plug-in looks into: a model that reads what ``model`` reads, with the preset of the same name."""

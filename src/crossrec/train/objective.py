@@ -63,7 +63,7 @@ def soft_loss(
         query_RD = model.queries(soft.batch)
         row_S, item_S = _liked_best(model, soft, query_RD)
         if config.loss == "bce":
-            each_S = losses.bce_positive((query_RD[row_S] * model.items(item_S)).sum(-1))
+            each_S = losses.bce_positive(own_logits(model, query_RD[row_S], item_S))
         else:
             asked = replace(soft.batch.asking(domain, row_S), positive_P=item_S)
             each_S = _domain_loss(model, asked, query_RD[row_S], Parts(parts.samplers), config, generator)
@@ -75,7 +75,7 @@ def soft_loss(
 @torch.no_grad()
 def _liked_best(model: Model, soft: SoftPositives, query_RD: Tensor) -> tuple[Tensor, Tensor]:
     """Of every row the candidates that the model scores highest: rows (S,) and items (S,)."""
-    logit_RM = torch.einsum("rd,rmd->rm", query_RD, model.items(soft.ids_RM))
+    logit_RM = model.logits(query_RD, model.items(soft.ids_RM))
     best_RN, place_RN = logit_RM.masked_fill(~soft.known_RM, -torch.inf).topk(min(soft.keep, logit_RM.shape[1]), 1)
     row_S, number_S = torch.isfinite(best_RN).nonzero(as_tuple=True)
     return row_S, soft.ids_RM[row_S, place_RN[row_S, number_S]]
@@ -99,10 +99,10 @@ def _domain_loss(
     weight_P = None if plugin is None else plugin.weights(batch)
     if config.loss == "softmax":
         block = model.block(batch.domain)
-        logit_PV = query_PD @ model.item_block(batch.domain).T
+        logit_PV = model.logits(query_PD, model.item_block(batch.domain))
         return _weighted(losses.softmax(logit_PV, batch.positive_P - block.start), weight_P)
     assert sampler is not None, "every loss but softmax needs a sampler"
-    positive_P = (query_PD * model.items(batch.positive_P)).sum(-1)
+    positive_P = own_logits(model, query_PD, batch.positive_P)
     drawn = sampler.draw(batch, query_PD.detach(), model, config.negatives, generator)
     negative_PK = negative_logits(model, batch, query_PD, drawn)
     hard_PH = None if drawn.hard is None else negative_logits(model, batch, query_PD, drawn.hard)
@@ -125,12 +125,18 @@ def _weighted(loss_P: Tensor, weight_P: Tensor | None) -> Tensor:
 def negative_logits(model: Model, batch: Batch, query_PD: Tensor, drawn: Negatives) -> Tensor:
     """Logits (P, K) of what a sampler drew; -inf where a shared negative is the query's own positive."""
     if drawn.vectors is not None:
-        return torch.einsum("pd,pkd->pk", query_PD, drawn.vectors)
+        return model.logits(query_PD, drawn.vectors)
     assert drawn.ids is not None
     if drawn.ids.ndim == 1:
-        logit_PM = query_PD @ model.items(drawn.ids).T
+        logit_PM = model.logits(query_PD, model.items(drawn.ids))
         return logit_PM.masked_fill(drawn.ids == batch.positive_P[:, None], -torch.inf)
-    return torch.einsum("pd,pkd->pk", query_PD, model.items(drawn.ids))
+    return model.logits(query_PD, model.items(drawn.ids))
+
+
+def own_logits(model: Model, query_PD: Tensor, ids_P: Tensor) -> Tensor:
+    """Logit (P,) of one item for each query."""
+    item_PD = model.items(ids_P)
+    return (query_PD * item_PD).sum(-1) if model.product else model.logits(query_PD, item_PD[:, None])[:, 0]
 
 
 def compiled(model: Model) -> Callable[..., Tensor]:
