@@ -25,6 +25,9 @@ from crossrec.runs import CONFIG, DATA, INFO, WEIGHTS, read_json, write_json
 ROWS = 512
 """Users who are served together."""
 
+History = Mapping[str, Sequence[Any]] | Sequence[tuple[str, Any]]
+"""What somebody did: own item ids by domain, or (domain, own item id) in the order of time; oldest first."""
+
 
 class Recommender:
     """A fitted model with the ids it knows and the histories of its users: enough to recommend without the logs."""
@@ -46,7 +49,7 @@ class Recommender:
     def recommend(
         self,
         users: Sequence[Any] | Any | None = None,
-        histories: Sequence[Mapping[str, Sequence[Any]]] | None = None,
+        histories: Sequence[History] | None = None,
         *,
         domain: str | None = None,
         k: int = 10,
@@ -58,8 +61,9 @@ class Recommender:
 
         Args:
             users: own ids of known users; their newest history counts, held-out events included.
-            histories: one mapping per stranger, from domain to own item ids, oldest first. Several domains count as one
-                after another in the mapping's order: put the latest last. Unknown items are passed over.
+            histories: one per stranger, or, beside ``users``, one per user, which counts instead of the one that is known. A
+                mapping from domain to own item ids, or a sequence of (domain, own item id); oldest first. In a mapping
+                the domains count as one after another: put the latest last. Unknown items are passed over.
             domain: where to recommend; None: the target the model was trained for.
             k: items per user; fewer come back where the domain, after the filters, has fewer.
             filter_seen: leave out what the user already has.
@@ -72,20 +76,16 @@ class Recommender:
         Raises InputError for an unknown user or domain, or an unknown item in ``allow`` or ``deny``.
         """
         name = self._domain(domain)
-        if (users is None) == (histories is None):
-            raise InputError("Say either users (known ids) or histories (of strangers).")
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}.")
         allowed_V = self._allowed(name, allow, deny)
-        labels, events, offset = self._known(users) if histories is None else self._strangers(histories)
+        labels, owners, events, offset = self._asked(users, histories)
         batcher = self._batcher_of(events, known=histories is None)
-        owners = np.arange(len(labels)) if histories is not None else self.data.users.index(labels)
         tables = []
         for a in range(0, len(labels), ROWS):
             rows = slice(a, a + ROWS)
             start, stop = offset[0][rows], offset[1][rows]
-            user = owners[rows] if histories is None else np.full(len(start), -1)
-            score_BV = self._scores(batcher, name, user, start, stop)
+            score_BV = self._scores(batcher, name, owners[rows], start, stop)
             score_BV[:, ~allowed_V] = -torch.inf
             if filter_seen:
                 self._mask_seen(score_BV, events, name, start, stop)
@@ -104,6 +104,29 @@ class Recommender:
             for a in range(0, len(labels), ROWS)
         ]
         return torch.cat(blocks).cpu().numpy()
+
+    def query_vectors(
+        self,
+        users: Sequence[Any] | Any | None = None,
+        histories: Sequence[History] | None = None,
+        *,
+        domain: str | None = None,
+    ) -> np.ndarray:
+        """Query vectors (N, D) of those whom :meth:`recommend` would answer, for the items of one domain.
+
+        Raises InputError as it does, and where the model's score is no product.
+        """
+        name = self._domain(domain)
+        self._needs_vectors()
+        labels, owners, events, (starts, stops) = self._asked(users, histories)
+        batcher = self._batcher_of(events, known=histories is None)
+        blocks = []
+        for a in range(0, len(labels), ROWS):
+            rows = slice(a, a + ROWS)
+            with torch.no_grad():
+                batch = _ask(batcher, name, owners[rows], starts[rows], stops[rows])
+                blocks.append(self.model.queries(batch).cpu())
+        return torch.cat(blocks).numpy() if blocks else np.empty((0, 0), dtype=np.float32)
 
     def item_vectors(self, domain: str | None = None) -> tuple[pa.Array, np.ndarray]:
         """Own ids of a domain's items and their vectors (V, D): a query's product with them is the score."""
@@ -182,6 +205,27 @@ class Recommender:
             self._batcher = self.batcher(events)
         return self._batcher
 
+    def _asked(
+        self, users: Any, histories: Sequence[History] | None
+    ) -> tuple[list[Any], Ints, Events, tuple[Ints, Ints]]:
+        """Those who ask: labels, numbers of the users (-1: a stranger), and where their events stand."""
+        if users is None and histories is None:
+            raise InputError(
+                "Say users (known ids), histories (of strangers), or both (newest histories of known users)."
+            )
+        if histories is None:
+            labels, events, offset = self._known(users)
+            return labels, self.data.users.index(labels), events, offset
+        strangers, events, offset = self._strangers(histories)
+        if users is None:
+            return strangers, np.full(len(strangers), -1), events, offset
+        labels = self._known(users)[0]
+        if len(labels) != len(strangers):
+            raise InputError(
+                f"There are {len(labels)} users and {len(strangers)} histories: give one history per user."
+            )
+        return labels, self.data.users.index(labels), events, offset
+
     def _known(self, users: Any) -> tuple[list[Any], Events, tuple[Ints, Ints]]:
         labels = _listed(users)
         index = self.data.users.index(labels)
@@ -194,21 +238,21 @@ class Recommender:
         offset = self.data.offset_U1
         return labels, self._events(), (offset[index], offset[index + 1])
 
-    def _strangers(
-        self, histories: Sequence[Mapping[str, Sequence[Any]]]
-    ) -> tuple[list[Any], Events, tuple[Ints, Ints]]:
-        catalogue, rows = self.data.catalogue, []
-        for history in histories:
-            blocks = [np.empty(0, dtype=np.int64)]
-            for name, items in history.items():
-                first = catalogue.block(name).start
-                index = self.data.items[name].index(items)
-                blocks.append(first + index[index >= 0])
-            rows.append(np.concatenate(blocks))
-        ends = np.cumsum([len(row) for row in rows])
-        item_E = np.concatenate([*rows, np.empty(0, dtype=np.int64)]).astype(np.int32)
-        starts = ends - [len(row) for row in rows]
-        return list(range(len(rows))), Events(catalogue, item_E), (starts, ends)
+    def _strangers(self, histories: Sequence[History]) -> tuple[list[Any], Events, tuple[Ints, Ints]]:
+        listed = [_pairs(history) for history in histories]
+        count_N = np.array([len(pairs) for pairs in listed], dtype=np.int64)
+        named = [pair for pairs in listed for pair in pairs]
+        domain_L = np.array([name for name, _ in named], dtype=object)
+        id_L = np.full(len(named), -1, dtype=np.int64)
+        for name in dict.fromkeys(name for name, _ in named):
+            first, at = self.data.catalogue.block(name).start, np.flatnonzero(domain_L == name)
+            index = self.data.items[name].index([named[place][1] for place in at])
+            id_L[at] = np.where(index >= 0, first + index, -1)
+        known_L = id_L >= 0
+        row_L = np.repeat(np.arange(len(listed)), count_N)
+        ends = np.cumsum(np.bincount(row_L[known_L], minlength=len(listed)))
+        starts = np.concatenate([[0], ends[:-1]]).astype(np.int64) if len(ends) else ends
+        return list(range(len(listed))), Events(self.data.catalogue, id_L[known_L].astype(np.int32)), (starts, ends)
 
     def _scores(self, batcher: Batcher, domain: str, user: Ints, start: Ints, stop: Ints) -> torch.Tensor:
         with torch.no_grad():
@@ -275,6 +319,13 @@ def _ask(batcher: Batcher, domain: str, user: Ints, start: Ints, stop: Ints) -> 
     starts, stops = torch.as_tensor(np.array(start), device=device), torch.as_tensor(np.array(stop), device=device)
     rows = torch.arange(len(user), device=device)
     return batcher.batch(domain, torch.as_tensor(np.array(user), device=device), starts, rows, stops, None)
+
+
+def _pairs(history: History) -> Sequence[tuple[str, Any]]:
+    """(domain, item) in order; in a mapping the domains follow one another."""
+    if isinstance(history, Mapping):
+        return [(name, item) for name, items in history.items() for item in items]
+    return history
 
 
 def _listed(ids: Any) -> list[Any]:

@@ -15,6 +15,8 @@ from crossrec.data.arrow import from_numpy, text_array, to_numpy
 from crossrec.errors import DataError, nearest
 
 Ints = npt.NDArray[np.int64]
+FEW = 1000
+"""Ids that are looked up one by one where that was asked before; more are looked up together."""
 
 
 class Vocabulary:
@@ -28,6 +30,7 @@ class Vocabulary:
             ids = ids.combine_chunks()
         self.text: pa.Array = ids if pa.types.is_large_string(ids.type) else ids.cast(pa.large_string())
         self.kind = kind
+        self._asked_few = False
 
     def __len__(self) -> int:
         return len(self.text)
@@ -37,11 +40,20 @@ class Vocabulary:
 
     def index(self, ids: object) -> Ints:
         """Index of every id; -1 where it is unknown. Takes any sequence or Arrow array of ids, text or numbers."""
+        if isinstance(ids, list | tuple) and len(ids) <= FEW:
+            if self._asked_few:
+                return np.array([self._places.get(str(i), -1) for i in ids], dtype=np.int64)
+            self._asked_few = True
         array = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else text_array([str(i) for i in _listed(ids)])
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         index = to_numpy(pc.index_in(array.cast(pa.large_string()), value_set=self.text).cast(pa.float64()))
         return np.where(np.isnan(index), -1, index).astype(np.int64)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Index of every id: worth its memory only to somebody who asks for few ids again and again."""
+        return {text: place for place, text in enumerate(self.text.to_pylist())}
 
     def ids(self, index: npt.ArrayLike) -> pa.Array:
         """The ids at these indices, in the type that the log had."""
