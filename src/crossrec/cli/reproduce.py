@@ -36,9 +36,12 @@ def reproduce(
         bool, typer.Option("--quick", help="Few epochs, one seed, in folders of their own: to see that all runs.")
     ] = False,
     protocol: Annotated[
-        str,
-        typer.Option(metavar="honest|authors|all", help="Without a leak, as the paper's own code does it, or both."),
-    ] = "honest",
+        str | None,
+        typer.Option(
+            metavar="honest|authors|all",
+            help="Without a leak, as the paper's own code does it, or both (default: honest, or what the table is made by).",
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="The logs, or the folder of all logs (default: CROSSREC_DATA)."),

@@ -64,7 +64,7 @@ def measured(
     for protocol in cell.variant.protocols:
         own = [read_results(trainings.folder(cell, seed), protocol, cell.target) for seed in seeds]
         check(own, protocol)
-        metrics = {table: metrics_of(table, trainings.recipe, expected) for table in tables if table in cell.row.tables}
+        metrics = {table: metrics_of(table, trainings.recipe, expected) for table in tables if table in cell.tables}
         tests = _tests(trainings, cell, dict(zip(seeds, own, strict=True)), protocol, set().union(*metrics.values()))
         for table, names in metrics.items():
             for metric in names:

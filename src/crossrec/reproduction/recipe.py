@@ -20,6 +20,8 @@ class Data:
     """The domains that the paper recommends in."""
     filters: Mapping[str, Any] = field(default_factory=dict)
     """What is kept of the logs: settings of :class:`~crossrec.data.filters.Filters`."""
+    tables: tuple[str, ...] | None = None
+    """The tables that are made of these logs; None: all."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Variant:
     """Those beside which the paper's figure stands: the others measure something else."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of training that come with it."""
+    tables: tuple[str, ...] | None = None
+    """The tables that are made under it; None: all."""
 
 
 HONEST = Variant("honest", "leave-last-out", ("sampled:99", "full"), ("sampled:99",), {"train.protocol": "sampled:99"})
@@ -97,6 +101,12 @@ class Cell:
             return (self.target,)
         return tuple(name for name in self.data.targets if name in (self.row.targets or self.data.targets))
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The row's tables that are made of these logs under this variant."""
+        kept = [tables for tables in (self.data.tables, self.variant.tables) if tables is not None]
+        return tuple(name for name in self.row.tables if all(name in tables for tables in kept))
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -125,6 +135,13 @@ class Recipe:
     def __post_init__(self) -> None:
         """Raises InputError where names do not fit together."""
         earlier: dict[str, Row] = {}
+        bound: list[Data | Variant] = [*self.data, *self.variants]
+        for made in bound:
+            for name in made.tables or ():
+                if name not in self.tables:
+                    raise InputError(
+                        f"The recipe {self.paper!r}, {made.name!r}: there is no table {name!r}.{nearest(name, self.tables)}"
+                    )
         for row in self.rows:
             where = f"The recipe {self.paper!r}, row {row.name!r}"
             if row.slug in {known.slug for known in earlier.values()}:
@@ -170,11 +187,11 @@ class Recipe:
         tables: Sequence[str] | None = None,
         rows: Sequence[str] | None = None,
         targets: Sequence[str] | None = None,
-        protocol: str = HONEST.name,
+        protocol: str | None = None,
     ) -> list[Cell]:
         """The cells of these tables, rows (by name or slug) and targets (None: all), in the recipe's order.
 
-        ``protocol`` is a variant's name, or ``all``. Raises InputError for an unknown name, the nearest beside it, and
+        ``protocol`` is a variant's name, or ``all``; None: each table's own (see :meth:`usual`). Raises InputError for an unknown name, the nearest beside it, and
         where nothing is left.
         """
         tables = _chosen("table", tables, self.tables)
@@ -183,15 +200,23 @@ class Recipe:
         slugs = {row.slug: row.name for row in there}
         asked = None if rows is None else [slugs.get(name.lower(), name) for name in rows]
         names = _chosen(f"row in table {', '.join(tables)}", asked, [row.name for row in there])
-        variants = _chosen("variant", None if protocol == "all" else [protocol], [v.name for v in self.variants])
+        asked_for = {"all": None, None: [name for table in tables for name in self.usual(table)]}.get(
+            protocol, [str(protocol)]
+        )
+        variants = _chosen("variant", asked_for, [variant.name for variant in self.variants])
         wanted = (set(names), set(targets), set(variants))
-        cells = [cell for cell in self._all() if _inside(cell, wanted)]
+        cells = [cell for cell in self._all() if _inside(cell, wanted) and set(cell.tables) & set(tables)]
         if not cells:
             raise InputError(
                 f"The recipe {self.paper!r} has no such cell: rows {', '.join(names)}; targets {', '.join(targets)}; "
-                f"protocol {protocol}."
+                f"protocol {', '.join(dict.fromkeys(variants))}."
             )
         return cells
+
+    def usual(self, table: str) -> list[str]:
+        """The variants of a table where none is named: ``honest``, or those that make this one where that does not."""
+        makes = [variant.name for variant in self.variants if variant.tables is None or table in variant.tables]
+        return [HONEST.name] if HONEST.name in makes else makes
 
     def _all(self) -> Iterator[Cell]:
         for data in self.data:

@@ -14,7 +14,7 @@ from crossrec.errors import InputError
 from crossrec.reproduction.files import RESULTS, find_paper, load_recipe, metrics_of, read_expected
 from crossrec.reproduction.lines import merge_lines, read_lines
 from crossrec.reproduction.measure import Measured, measured
-from crossrec.reproduction.recipe import HONEST, Recipe
+from crossrec.reproduction.recipe import Recipe
 from crossrec.reproduction.trainings import Trainings, Watch, alone
 
 
@@ -57,7 +57,7 @@ def reproduce(
     targets: Sequence[str] | None = None,
     seeds: int | None = None,
     quick: bool = False,
-    protocol: str = HONEST.name,
+    protocol: str | None = None,
     data: Path | None = None,
     runs: Path | None = None,
     results: Path | None = None,
@@ -75,7 +75,8 @@ def reproduce(
         tables, rows, targets: names; None: all. A row may be named by its slug (``dns-star-gs``).
         seeds: 1 to this one, for every row; None: as many as the row says.
         quick: few epochs and one seed, in folders and a results file of their own: to see that all runs.
-        protocol: name of a variant of the recipe (``honest``, ``authors``), or ``all``.
+        protocol: name of a variant of the recipe (``honest``, ``authors``), or ``all``; None: ``honest``, and for a table that
+            is not made under it the one that is.
         data: the folder of the logs, or of all logs.
         runs: where run folders are; None: ``runs/PAPER``.
         results: the file to write; None: ``results.csv`` beside the recipe.

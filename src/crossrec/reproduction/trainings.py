@@ -203,7 +203,7 @@ class Trainings:
                 start=start,
                 device=self.device,
                 log=log,
-                command=self.command(cell, row.tables[0], row.seeds[cell.variant.name]),
+                command=self.command(cell, (cell.tables or row.tables)[0], row.seeds[cell.variant.name]),
                 model_settings=routed["model"],
                 sampler_settings=routed["sampler"],
                 plugin_settings=routed.get("plugin"),
