@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it against _PLA
     from crossrec.data.simulate import shuffle_domain as shuffle_domain
     from crossrec.data.simulate import simulate as simulate
     from crossrec.data.splits import AuthorsLeaveLastOut as AuthorsLeaveLastOut
+    from crossrec.data.splits import ColdTarget as ColdTarget
     from crossrec.data.splits import ColdUsers as ColdUsers
     from crossrec.data.splits import GlobalTime as GlobalTime
     from crossrec.data.splits import LastMerged as LastMerged
@@ -32,15 +33,22 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it against _PLA
     from crossrec.experiments.compare import compare as compare
     from crossrec.experiments.report import write_report as write_report
     from crossrec.models.base import Model as Model
+    from crossrec.models.bert4rec import BERT4Rec as BERT4Rec
     from crossrec.models.bprmf import BPRMF as BPRMF
+    from crossrec.models.c2dsr import C2DSR as C2DSR
     from crossrec.models.cl4srec import CL4SRec as CL4SRec
+    from crossrec.models.dagcn import DAGCN as DAGCN
     from crossrec.models.dasl import DASL as DASL
+    from crossrec.models.datmdi import DATMDI as DATMDI
     from crossrec.models.ddghm import DDGHM as DDGHM
     from crossrec.models.encoder import Encoder as Encoder
     from crossrec.models.gru4rec import GRU4Rec as GRU4Rec
     from crossrec.models.itemknn import ItemKNN as ItemKNN
+    from crossrec.models.pinet import PiNet as PiNet
     from crossrec.models.pop import Pop as Pop
+    from crossrec.models.psjnet import PSJNet as PSJNet
     from crossrec.models.sasrec import SASRec as SASRec
+    from crossrec.models.srgnn import SRGNN as SRGNN
     from crossrec.models.tdiffrec import TDiffRec as TDiffRec
     from crossrec.models.tidiffrec import TIDiffRec as TIDiffRec
     from crossrec.models.twotower import TwoTower as TwoTower
@@ -54,11 +62,16 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "AuthorsLeaveLastOut": "crossrec.data.splits",
+    "BERT4Rec": "crossrec.models.bert4rec",
     "BPRMF": "crossrec.models.bprmf",
+    "C2DSR": "crossrec.models.c2dsr",
     "CL4SRec": "crossrec.models.cl4srec",
+    "ColdTarget": "crossrec.data.splits",
     "ColdUsers": "crossrec.data.splits",
     "Columns": "crossrec.data.columns",
+    "DAGCN": "crossrec.models.dagcn",
     "DASL": "crossrec.models.dasl",
+    "DATMDI": "crossrec.models.datmdi",
     "DDGHM": "crossrec.models.ddghm",
     "DataError": "crossrec.errors",
     "Dataset": "crossrec.data.dataset",
@@ -72,6 +85,8 @@ _PLACES = {
     "LeaveLastOut": "crossrec.data.splits",
     "Model": "crossrec.models.base",
     "PDRec": "crossrec.plugins.pdrec",
+    "PSJNet": "crossrec.models.psjnet",
+    "PiNet": "crossrec.models.pinet",
     "Plugin": "crossrec.plugins.base",
     "Pop": "crossrec.models.pop",
     "Ranking": "crossrec.evaluation.protocols",
@@ -79,6 +94,7 @@ _PLACES = {
     "Recommender": "crossrec.recommender",
     "Sampler": "crossrec.samplers.base",
     "SASRec": "crossrec.models.sasrec",
+    "SRGNN": "crossrec.models.srgnn",
     "Split": "crossrec.data.splits",
     "TDiffRec": "crossrec.models.tdiffrec",
     "TIDiffRec": "crossrec.models.tidiffrec",

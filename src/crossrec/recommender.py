@@ -15,6 +15,7 @@ from crossrec.data.arrow import as_array, from_numpy
 from crossrec.data.batches import Batch, Batcher
 from crossrec.data.dataset import Dataset
 from crossrec.data.ragged import stretches
+from crossrec.data.scale import Scale
 from crossrec.data.splits import Events
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import InputError
@@ -127,6 +128,25 @@ class Recommender:
                 batch = _ask(batcher, name, owners[rows], starts[rows], stops[rows])
                 blocks.append(self.model.queries(batch).cpu())
         return torch.cat(blocks).numpy() if blocks else np.empty((0, 0), dtype=np.float32)
+
+    def predict(self, users: Sequence[Any], items: Sequence[Any], domain: str | None = None) -> np.ndarray:
+        """What known users would rate items of a domain with, or the probabilities that they click: (users, items).
+
+        Raises InputError for an unknown id, and where the model was trained to rank: then see :meth:`score`.
+        """
+        train = self.recipe.get("train") or {}
+        task = train.get("task", "ranking")
+        if task not in ("ratings", "clicks"):
+            raise InputError(
+                f"This {self.model.name} was trained to rank: its scores are no ratings and no probabilities. Use score, or "
+                "train one with task=ratings or task=clicks."
+            )
+        logits = torch.as_tensor(self.score(users, items, domain))
+        if task == "clicks":
+            return logits.sigmoid().numpy()
+        with torch.no_grad():
+            shares = self.model.rating(logits.to(self.device), train.get("rating_offset", 0.0)).clamp(0, 1).cpu().numpy()
+        return np.asarray(Scale.of(train.get("rating_scale", (1.0, 5.0))).rating(shares))
 
     def item_vectors(self, domain: str | None = None) -> tuple[pa.Array, np.ndarray]:
         """Own ids of a domain's items and their vectors (V, D): a query's product with them is the score."""

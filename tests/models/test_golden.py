@@ -41,6 +41,18 @@ CURVES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "ddghm-l": ("ddghm", "paper-l", {"dim": 8}, {}),
     "ddghm-g": ("ddghm", "paper-g", {"dim": 8}, {}),
     "ddghm-ga": ("ddghm", "paper-ga", {"dim": 8}, {}),
+    "pinet": ("pinet", "default", {"dim": 8, "max_len": 20}, {}),
+    "pinet-paper": ("pinet", "paper", {"dim": 8, "max_len": 20}, {}),
+    "c2dsr": ("c2dsr", "default", {"dim": 8, "max_len": 20}, {}),
+    "c2dsr-paper": ("c2dsr", "paper", {"dim": 8}, {}),
+    "dagcn": ("dagcn", "default", {"dim": 8, "max_len": 20}, {}),
+    "dagcn-released": ("dagcn", "default", {"dim": 8, "variant": "released"}, {}),
+    "datmdi": ("datmdi", "default", {"dim": 8, "max_len": 20}, {}),
+    "srgnn": ("srgnn", "default", {"dim": 8, "max_len": 20}, {}),
+    "srgnn-paper": ("srgnn", "paper", {"dim": 8}, {}),
+    "bert4rec": ("bert4rec", "default", {"dim": 8, "max_len": 20, "last_only": 0.5}, {}),
+    "bert4rec-merged": ("bert4rec", "default", {"dim": 8, "max_len": 20, "domains": "merged"}, {}),
+    "psjnet": ("psjnet", "default", {"dim": 8, "max_len": 20}, {}),
 }
 """Name of the file: model, preset, settings of the model and of its training. A step is an epoch of one batch."""
 TRAINING = {"epochs": 20, "batch": 64, "negatives": 16, "lr": 1e-3, "first_eval": 20, "seed": 7}

@@ -28,7 +28,7 @@ class Distance(BPRMF):
     def auxiliary(self, batch: Any) -> None:
         return None
 
-    def logits(self, query_PD: Tensor, vectors: Tensor) -> Tensor:
+    def logits(self, query_PD: Tensor, vectors: Tensor, domain: str) -> Tensor:
         vectors = vectors if vectors.ndim == 3 else vectors[None]
         return -(query_PD[:, None] - vectors[..., :-1]).square().sum(-1)
 
@@ -74,5 +74,6 @@ def test_logits_of_shared_and_of_own_vectors_agree() -> None:
     item_VD = torch.randn(5, 5, generator=generator)
     for model, width in ((BPRMF(dim=4), 5), (Distance(dim=4), 4)):
         query_PD = torch.randn(3, width, generator=generator)
-        shared_PV = model.logits(query_PD, item_VD)
-        assert torch.allclose(shared_PV, model.logits(query_PD, item_VD.expand(3, 5, 5)), atol=1e-6)
+        shared_PV = model.logits(query_PD, item_VD, "toys")
+        own_PV = model.logits(query_PD, item_VD.expand(3, 5, 5), "toys")
+        assert torch.allclose(shared_PV, own_PV, atol=1e-6)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 import torch
 
 from crossrec.errors import InputError
+from crossrec.evaluation.protocols import Ranking
 from crossrec.models.sasrec import SASRec
 from crossrec.train import fit as fitting
-from crossrec.train import loop, validation
+from crossrec.train import loop
 from crossrec.train.fit import fit
 from crossrec.train.progress import Progress
 from crossrec.train.settings import TrainConfig
@@ -62,10 +62,7 @@ def test_the_run_ends_with_the_weights_of_its_best_epoch(split, tiny, monkeypatc
     values = iter([0.1, 0.4, 0.3, 0.2, 0.9])
     model, seen = SASRec(dim=8, blocks=1), []
 
-    def planted(metric, rank, candidates):
-        return np.full(len(rank), next(values)) if len(rank) > 1 else np.zeros(1)
-
-    monkeypatch.setattr(validation, "per_user", planted)
+    monkeypatch.setattr(Ranking, "value", lambda ranking, metric: next(values))
     settings = {key: tiny[key] for key in ("seed", "negatives", "batch", "first_eval", "eval_every")}
     fitted = fit(
         model, split, epochs=9, patience=2, log=lambda _: seen.append(model.table.weight.detach().clone()), **settings

@@ -11,6 +11,7 @@ import torch
 from crossrec.data.splits import LastMerged, LeaveLastOut, Split, Windows
 from crossrec.errors import InputError
 from crossrec.evaluation.metrics import per_user
+from crossrec.evaluation.protocols import Ranking
 from crossrec.evaluation.run import evaluate_run
 from crossrec.recommender import Recommender
 from crossrec.runs import read_metrics
@@ -57,10 +58,7 @@ def test_neither_target_chooses_alone(both, merged, monkeypatch, chosen):
         planted = {"toys": planted["games"], "games": planted["toys"]}
     values = iter([planted[name][epoch] for epoch in range(3) for name in ("toys", "games")])
 
-    def per_user(metric, rank, candidates):
-        return np.full(len(rank), next(values)) if len(rank) > 1 else np.zeros(1)
-
-    monkeypatch.setattr("crossrec.train.validation.per_user", per_user)
+    monkeypatch.setattr(Ranking, "value", lambda ranking, metric: next(values))
     assert fit("sasrec", both, **{**merged, "epochs": 3}).info["best_epoch"] == 2
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from crossrec import __version__
+from crossrec.cli.ab import ab
 from crossrec.cli.check_table import check_table
 from crossrec.cli.compare import compare
 from crossrec.cli.describe import describe
@@ -42,6 +43,7 @@ COMMANDS = (
     check_table,
     recommend,
     export,
+    ab,
     report,
     models,
     samplers,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def compare(
     runs: options.Runs,
-    metric: Annotated[str, typer.Option(metavar="NAME", help="ndcg@10, hr@5, mrr, auc, ...")] = "ndcg@10",
-    protocol: Annotated[str, typer.Option(metavar="NAME", help="full, sampled:99, authors.")] = "full",
+    metric: options.Metric = None,
+    protocol: options.Protocol = None,
     baseline: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Compare with this one (default: the first).")
     ] = None,
@@ -34,7 +34,7 @@ def compare(
     """
     from crossrec.experiments.compare import compare as find
 
-    evaluate_missing(runs, protocol, target)
+    protocol, metric = evaluate_missing(runs, metric, protocol, target)
     found = find(runs, metric, protocol, baseline, seed, target)
     for text in found.warnings:
         warn(text, json)
@@ -44,21 +44,30 @@ def compare(
         _print(found)
 
 
-def evaluate_missing(runs: Sequence[Path], protocol: str, target: str | None = None) -> None:
-    """Make the results that a comparison reads, where a run has none."""
-    from crossrec.experiments.results import results_of
+def evaluate_missing(
+    runs: Sequence[Path], metric: str | None, protocol: str | None, target: str | None = None
+) -> tuple[str, str]:
+    """Make the results that a comparison reads, where a run has none; its protocol and metric, which follow from each other
+    and from the first run.
+    """
+    from crossrec.evaluation.protocols import check_metric
+    from crossrec.evaluation.tasks import task_of, usual
+    from crossrec.experiments.results import read_config, results_of
 
+    protocol, metric = usual(task_of(read_config(runs[0])), metric, protocol)
+    check_metric(protocol, metric)
     for run in runs:
         if not results_of(run, protocol, target).is_file():
             from crossrec.evaluation.run import evaluate_run
 
             note(f"Evaluating {run} under the protocol {protocol} ...")
             evaluate_run(run, protocol, target=target)
+    return protocol, metric
 
 
 def _print(found: Comparison) -> None:
     say(
-        f"{found.metric} on {found.domain}, {found.part} part, {found.protocol} ranking, {found.users:,} users; "
+        f"{found.metric} on {found.domain}, {found.part} part, {found.measured_as}, {found.users:,} users; "
         f"intervals of {found.level:.0%}\n"
     )
     rows = [
@@ -74,13 +83,18 @@ def _print(found: Comparison) -> None:
 
 
 def _print_pair(pair: Pair, metric: str) -> None:
+    from crossrec.evaluation.metrics import direction
     from crossrec.experiments.comparison import NO_DIFFERENCE, SIGNIFICANT
     from crossrec.experiments.wording import p_text, percent
 
     say(f"\n{pair.system} against {pair.baseline}")
     relative = "–" if pair.relative is None else percent(pair.relative, sign=True)
+    less = direction(metric) < 0
     rows = [
-        [f"{metric} gained", f"{pair.difference.value:+.4f} ({relative})"],
+        [
+            f"{metric} changed (less is better)" if less else f"{metric} gained",
+            f"{pair.difference.value:+.4f} ({relative})",
+        ],
         ["interval", f"{pair.difference.low:+.4f} to {pair.difference.high:+.4f}"],
         ["p (paired t-test)", p_text(pair.test.p)],
         ["p, corrected", p_text(pair.p_holm)],
@@ -103,5 +117,5 @@ def _print_pair(pair: Pair, metric: str) -> None:
     ]
     if groups:
         say()
-        say(table(["events in input", "users", "gained", "interval", "p", "verdict"], groups))
+        say(table(["events in input", "users", "changed" if less else "gained", "interval", "p", "verdict"], groups))
         say(f"p: corrected over these groups; helps or hurts: p below {SIGNIFICANT}.")

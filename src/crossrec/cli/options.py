@@ -34,6 +34,20 @@ Duplicates = Annotated[
     str, typer.Option(metavar="keep|drop", help="What becomes of exact repeats of (user, item, time).")
 ]
 Order = Annotated[str, typer.Option(metavar="time|file", help="What orders a history.")]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="ndcg@10, hr@5, mrr, auc, mae, gauc, ... (default: what fits the protocol, or the first run).",
+    ),
+]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="full, sampled:99, authors, ratings, clicks, liked, liked:100 (default: what fits the metric, or the first run).",
+    ),
+]
 Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ...")]
 
 
@@ -45,7 +59,12 @@ def columns(user: str, item: str, time: str, rating: str, position: str) -> Colu
 
 
 def open_data(
-    folder: Path, names: Columns, domains: list[str] | None, duplicates: str = "keep", order: str = "time"
+    folder: Path,
+    names: Columns,
+    domains: list[str] | None,
+    duplicates: str = "keep",
+    order: str = "time",
+    scale: str | None = None,
 ) -> Dataset:
     """The dataset of a folder of logs, or of a prepared folder."""
     from crossrec.data.columns import Columns
@@ -54,13 +73,24 @@ def open_data(
     from crossrec.errors import InputError
 
     if not (folder / HEADER).is_file():
-        return Dataset.from_folder(folder, domains=domains, columns=names, duplicates=duplicates, order=order)
-    if names != Columns() or domains or duplicates != "keep" or order != "time":
+        read = {"domains": domains, "columns": names, "duplicates": duplicates, "order": order}
+        return Dataset.from_folder(folder, **read, rating_scale=_ends(scale))  # type: ignore[arg-type]  # one type each
+    if names != Columns() or domains or duplicates != "keep" or order != "time" or scale is not None:
         raise InputError(
             f"{folder} is prepared: its columns, domains, duplicates and order are settled. Leave those options out, or "
             "name the folder of logs that it was prepared from."
         )
     return Dataset.load(folder)
+
+
+def _ends(scale: str | None) -> list[float] | None:
+    """The ends of a scale that is written ``1,5``."""
+    from crossrec.errors import InputError
+
+    try:
+        return None if scale is None else [float(end) for end in scale.split(",")]
+    except ValueError as error:
+        raise InputError(f"--rating-scale {scale}: give the lowest and the highest rating, such as 1,5.") from error
 
 
 def listed(given: list[str] | None) -> list[str] | None:

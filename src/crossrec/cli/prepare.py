@@ -25,6 +25,9 @@ def prepare(
     position_column: options.PositionColumn = "position",
     duplicates: options.Duplicates = "keep",
     order: options.Order = "time",
+    rating_scale: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="Refuse logs with a rating outside of this scale: 1,5.")
+    ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="DATE", help="Keep interactions from this moment on (or unix seconds).")
     ] = None,
@@ -65,7 +68,7 @@ def prepare(
         core=core,
     )
     note(f"Reading {folder} ...")
-    data = options.open_data(folder, names, options.listed(domain), duplicates, order)
+    data = options.open_data(folder, names, options.listed(domain), duplicates, order, rating_scale)
     read = data.num_interactions
     if filters.chosen():
         data = filters.apply(data)

@@ -15,8 +15,8 @@ from crossrec.cli.terminal import emit, note, say
 def report(
     runs: options.Runs,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The HTML file to write.")],
-    metric: Annotated[str, typer.Option(metavar="NAME", help="What the runs are compared by.")] = "ndcg@10",
-    protocol: Annotated[str, typer.Option(metavar="NAME", help="full, sampled:99, authors.")] = "full",
+    metric: options.Metric = None,
+    protocol: options.Protocol = None,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="The page's title.")] = None,
     json: options.Json = False,
 ) -> None:
@@ -27,7 +27,7 @@ def report(
     from crossrec.experiments.report import write_report
     from crossrec.runs import DATA
 
-    evaluate_missing(runs, protocol)
+    protocol, metric = evaluate_missing(runs, metric, protocol)
     found = compare(runs, metric, protocol) if len(runs) > 1 else None
     note("Writing the page ...")
     heading = title or (f"{metric} on {found.domain}" if found else f"The run {runs[0].resolve().name}")

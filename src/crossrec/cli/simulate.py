@@ -45,6 +45,10 @@ def simulate(
         float, typer.Option(metavar="SHARE", help="Share of users whose interests do not transfer.")
     ] = 0.0,
     tail: Annotated[float, typer.Option(metavar="X", help="Exponent of the popularity of items.")] = 1.0,
+    opinions: Annotated[
+        float,
+        typer.Option(metavar="STARS", help="How far users differ in what they think of an interest: moves ratings."),
+    ] = 0.0,
     days: Annotated[int, typer.Option(metavar="N", help="Time that the logs cover.")] = 365,
     resolution: Annotated[
         str, typer.Option(metavar="UNIT", help="How exactly time is published: second or day.")
@@ -69,6 +73,7 @@ def simulate(
         drift=drift,
         outliers=outliers,
         sequence=sequence,
+        opinions=opinions,
         days=days,
         resolution="day" if resolution == "day" else resolution,  # type: ignore[arg-type]  # World checks it
         seed=seed,

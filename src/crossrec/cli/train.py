@@ -33,7 +33,8 @@ SplitName = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="How events are held out: leave-last-out, last-merged, authors, windows, ratio, global-time or cold-users.",
+        help="How events are held out: leave-last-out, last-merged, authors, windows, ratio, global-time, cold-target or "
+        "cold-users.",
     ),
 ]
 Changes = Annotated[

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ class Batch:
     """The item that came next: global ids."""
     at_P: Tensor | None = None
     """Its place among the split's events; None where nothing is known to come next."""
+    rating_P: Tensor | None = None
+    """What the user rated it with, NaN where that is not known; None where nothing comes next, or the log has no ratings."""
 
     def __len__(self) -> int:
         return len(self.user_P)
@@ -38,7 +41,8 @@ class Batch:
         """The queries at these places, which all ask for this domain."""
         histories = {name: replace(view, at_P=view.at_P[chosen_P]) for name, view in self.histories.items()}
         at_P = None if self.at_P is None else self.at_P[chosen_P]
-        return Batch(domain, histories, self.user_P[chosen_P], self.positive_P[chosen_P], at_P)
+        rating_P = None if self.rating_P is None else self.rating_P[chosen_P]
+        return Batch(domain, histories, self.user_P[chosen_P], self.positive_P[chosen_P], at_P, rating_P)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ class Batcher:
         self.views = {name: View(events, names, self.device, views.times) for name, names in views.domains.items()}
         self.item_E = torch.as_tensor(np.array(events.item_E), device=self.device)
 
+    @cached_property
+    def rating_E(self) -> Tensor | None:
+        """The rating of every event, NaN where there is none; None where the log has none at all."""
+        rating_E = self.events.rating_E
+        return None if rating_E is None else torch.as_tensor(np.array(rating_E), device=self.device)
+
     def queries(self, part: Part, size: int) -> Iterator[Batch]:
         """The instances of a held-out part in order, one query each, ``size`` at a time."""
         for a in range(0, len(part), size):
@@ -80,7 +90,8 @@ class Batcher:
         histories = {name: view.history(start_B, row_P, stop_P, self.max_len) for name, view in self.views.items()}
         user_P = user_B[row_P]
         positive_P = torch.zeros_like(user_P) if at_P is None else self.item_E[at_P].long()
-        return Batch(domain, histories, user_P, positive_P, at_P)
+        rating_P = None if at_P is None or self.rating_E is None else self.rating_E[at_P]
+        return Batch(domain, histories, user_P, positive_P, at_P, rating_P)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=self.device)
@@ -90,17 +101,25 @@ class TrainingRows:
     """The rows of a split that hold something to predict in some domains, and their queries."""
 
     def __init__(
-        self, batcher: Batcher, rows: Rows, domains: Sequence[str], first: str = "any", whole: bool = False
+        self,
+        batcher: Batcher,
+        rows: Rows,
+        domains: Sequence[str],
+        first: str = "any",
+        whole: bool = False,
+        rated: bool = False,
     ) -> None:
         """``first``: which first event may be predicted: ``any`` with an event of any view before it, only one with an
         event of its own ``domain`` before it, or ``all``.
 
         ``whole``: instead of every next item, each row that holds an event of the domains is one query, which knows all
         of the row; nothing comes next.
+
+        ``rated``: only events with a rating are asked for; others are part of histories.
         """
         self.first = "all" if whole or (first == "any" and not batcher.views) else first
         self.batcher, self.domain, self.whole = batcher, domains[0], whole
-        asked = [_positives(batcher, rows, domain, self.first) for domain in domains]
+        asked = [_positives(batcher, rows, domain, self.first, rated) for domain in domains]
         row_Q, at_Q = (np.concatenate(arrays) for arrays in zip(*asked, strict=True))
         order = np.argsort(at_Q, kind="stable")
         row_Q, at_Q = row_Q[order], at_Q[order]
@@ -149,10 +168,13 @@ class TrainingRows:
         return sees_P | ~knew_P
 
 
-def _positives(batcher: Batcher, rows: Rows, domain: str, first: str) -> tuple[np.ndarray, np.ndarray]:
+def _positives(batcher: Batcher, rows: Rows, domain: str, first: str, rated: bool) -> tuple[np.ndarray, np.ndarray]:
     """Row and place of every event of a domain that is predicted in training."""
     events = batcher.events
     row_Q, at_Q = events.within(rows, domain)
+    if rated:
+        known_Q = events.rated(at_Q)
+        row_Q, at_Q = row_Q[known_Q], at_Q[known_Q]
     if first == "all":
         return row_Q, at_Q
     known = [domain] if first == "domain" else {name for view in batcher.views.values() for name in view.domains}

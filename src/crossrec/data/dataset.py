@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from crossrec.data.scale import Scale
 from crossrec.data.vocabulary import Catalogue, Ints, Vocabulary
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Dataset:
         columns: Columns | None = None,
         duplicates: str = "keep",
         order: str = "time",
+        rating_scale: Sequence[float] | None = None,
         filters: Filters | None = None,
     ) -> Dataset:
         """The dataset of a folder of logs: one file per domain, named after it (``items.*`` is none: it names items).
@@ -67,6 +69,7 @@ class Dataset:
             columns: Names of the columns.
             duplicates: ``keep`` or ``drop`` exact repeats of (user, item, time); the card counts them either way.
             order: ``time`` (ties by position, then file order; by position where a domain has no time), or ``file``.
+            rating_scale: Lowest and highest rating there may be; None: any finite number.
             filters: Applied to what was read.
 
         Raises:
@@ -74,7 +77,7 @@ class Dataset:
         """
         from crossrec.data.read import read_folder  # noqa: PLC0415 - reading builds a Dataset: it imports this module
 
-        data = read_folder(folder, domains, columns, duplicates, order)
+        data = read_folder(folder, domains, columns, duplicates, order, _scale(rating_scale))
         return data if filters is None else filters.apply(data)
 
     @classmethod
@@ -90,6 +93,7 @@ class Dataset:
         items: Any | None = None,
         duplicates: str = "keep",
         order: str = "time",
+        rating_scale: Sequence[float] | None = None,
         filters: Filters | None = None,
     ) -> Dataset:
         """The dataset of one frame (pandas, polars, Arrow, or a mapping of columns) per domain.
@@ -98,12 +102,13 @@ class Dataset:
             frames: Frame of every domain, in the order of their id blocks.
             user, item, time, rating, position: Names of the columns; None where there is none.
             items: A frame of own id, ``title`` and/or ``category``, and ``domain`` where an id may be in several.
-            duplicates, order, filters: As in :meth:`from_folder`.
+            duplicates, order, rating_scale, filters: As in :meth:`from_folder`.
         """
         from crossrec.data.columns import Columns  # noqa: PLC0415 - as above
         from crossrec.data.read import read_frames  # noqa: PLC0415 - as above
 
-        data = read_frames(frames, Columns(user, item, time, rating, position), items, duplicates, order)
+        names = Columns(user, item, time, rating, position)
+        data = read_frames(frames, names, items, duplicates, order, _scale(rating_scale))
         return data if filters is None else filters.apply(data)
 
     def save(self, folder: Path | str) -> Path:
@@ -154,6 +159,10 @@ class Dataset:
         return {
             name: np.bincount(user_E[domain_E == d], minlength=self.num_users) for d, name in enumerate(self.domains)
         }
+
+
+def _scale(ends: Sequence[float] | None) -> Scale | None:
+    return None if ends is None else Scale.of(ends)
 
 
 def _add_text(digest: Any, text: pa.Array) -> None:

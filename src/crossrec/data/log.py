@@ -13,6 +13,7 @@ from crossrec.data.columns import Columns
 from crossrec.data.dataset import UNKNOWN_TIME
 from crossrec.data.place import Place
 from crossrec.data.rows import Rows
+from crossrec.data.scale import Scale
 from crossrec.data.source import Source
 from crossrec.errors import DataError
 
@@ -28,9 +29,13 @@ class Log:
     ``nanosecond`` (above the second), ``rating``, ``position``.
     """
 
-    def __init__(self, rows: int = 0) -> None:
-        """Args: rows: how many rows are expected in all, where known; room is made for them at once."""
+    def __init__(self, rows: int = 0, scale: Scale | None = None) -> None:
+        """Args:
+        rows: how many rows are expected in all, where known; room is made for them at once.
+        scale: what no rating may lie outside of.
+        """
         self.rows = 0
+        self.scale = scale
         self.ends: dict[str, int] = {}
         """Rows up to the end of every domain."""
         self.users = Coder()
@@ -56,7 +61,7 @@ class Log:
         """
         found = columns.present(source.columns, source.where)
         places = {role: Place(source.where, name, 0, source.line_of) for role, name in found.items()}
-        first, rows = self.rows, Rows(self.users, places)
+        first, rows = self.rows, Rows(self.users, places, self.scale)
         for batch in source.batches(list(found.values())):
             columns_of = dict(zip(found, batch.columns, strict=True))
             self._add(rows.read(columns_of, self.rows - first, self.rows), batch.num_rows)

@@ -156,9 +156,7 @@ def timeline(
 def mixtures(world: World, crowd: People, rng: np.random.Generator) -> Iterator[tuple[int, Singles]]:
     """For some users at a time: the number of the first, and the probability of each interest, shape (users, S, D, C)."""
     shape = (len(world.names), world.interests)
-    values, vectors = np.linalg.eigh(world.correlations)
-    # The one symmetric root: another machine's choice of eigenvectors gives the same world.
-    root_DD = ((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T).astype(np.float32)
+    root_DD = _root(world)
     for first in range(0, world.users, USERS_AT_ONCE):
         alone_U = crowd.outlier_U[first : first + USERS_AT_ONCE]
         noise = rng.standard_normal((len(alone_U), SPELLS + 2, *shape), dtype=np.float32)
@@ -170,6 +168,23 @@ def mixtures(world: World, crowd: People, rng: np.random.Generator) -> Iterator[
         mood *= np.float32(FOCUS)
         chance = np.exp(mood - mood.max(-1, keepdims=True))
         yield first, chance / chance.sum(-1, keepdims=True)
+
+
+def opinions(world: World, crowd: People, rng: np.random.Generator) -> Singles:
+    """What every user adds to the ratings of each interest in every domain, in stars: (U, D, C)."""
+    shape = (world.users, len(world.names), world.interests)
+    opinion_UDC = np.matmul(_root(world), rng.standard_normal(shape, dtype=np.float32))
+    odd = np.flatnonzero(crowd.outlier_U >= 0)
+    opinion_UDC[odd, crowd.outlier_U[odd]] = rng.standard_normal((len(odd), world.interests), dtype=np.float32)
+    return np.asarray(opinion_UDC * np.float32(world.opinions))
+
+
+def _root(world: World) -> Singles:
+    """What makes independent standard normals, one per domain, as correlated as the world's domains."""
+    values, vectors = np.linalg.eigh(world.correlations)
+    # The one symmetric root: another machine's choice of eigenvectors gives the same world.
+    root_DD: Singles = ((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T).astype(np.float32)
+    return root_DD
 
 
 def choose_interests(log: Log, domain: int, first: int, chance: Singles, rng: np.random.Generator) -> None:
@@ -198,8 +213,14 @@ def choose_items(log: Log, stock: Shelf, rng: np.random.Generator) -> None:
         again = log.base_E[1 + np.flatnonzero(same)]
 
 
-def stars(log: Log, stock: Shelf, interests: int, rng: np.random.Generator) -> npt.NDArray[np.int8]:
-    """Ratings of 1 to 5: the user's liking of the interest at that moment, the quality of the item, and noise."""
+def stars(
+    log: Log, stock: Shelf, interests: int, rng: np.random.Generator, opinion_UC: Singles | None = None
+) -> npt.NDArray[np.int8]:
+    """Ratings of 1 to 5: the user's liking of the interest at that moment, the quality of the item, noise, and the user's
+    opinion of the interest where there are any.
+    """
     liking_E = np.clip(np.log(log.liking_E * interests + 1e-6), -2.0, 2.5)
     score_E = 3.3 + 0.4 * liking_E + stock.quality_V[log.item_E] + 0.7 * rng.standard_normal(len(liking_E))
+    if opinion_UC is not None:
+        score_E += opinion_UC[log.user_E, log.interest_E]
     return np.asarray(np.clip(np.rint(score_E), 1, 5), dtype=np.int8)

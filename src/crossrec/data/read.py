@@ -16,6 +16,7 @@ from crossrec.data.formats import KNOWN, open_file, split_name
 from crossrec.data.frames import open_frame
 from crossrec.data.log import Log
 from crossrec.data.pack import ordering, pack
+from crossrec.data.scale import Scale
 from crossrec.data.source import Source
 from crossrec.data.titles import read_titles
 from crossrec.errors import DataError, InputError, nearest
@@ -31,6 +32,7 @@ def read_folder(
     columns: Columns | None = None,
     duplicates: str = "keep",
     order: str = "time",
+    scale: Scale | None = None,
 ) -> Dataset:
     """The dataset of a folder with one log per domain, named after it. See :meth:`Dataset.from_folder`."""
     columns = columns or Columns()
@@ -38,7 +40,8 @@ def read_folder(
     names = _chosen(Path(folder), domains, files, unknown)
     titles = open_file(files[ITEMS]) if ITEMS in files else None
     notes = [f"{path.name}: skipped, its suffix is none of {KNOWN}" for path in unknown]
-    return read_sources({name: open_file(files[name]) for name in names}, titles, columns, duplicates, order, notes)
+    sources = {name: open_file(files[name]) for name in names}
+    return read_sources(sources, titles, columns, duplicates, order, notes, scale)
 
 
 def read_frames(
@@ -47,6 +50,7 @@ def read_frames(
     items: Any | None = None,
     duplicates: str = "keep",
     order: str = "time",
+    scale: Scale | None = None,
 ) -> Dataset:
     """The dataset of one frame per domain. See :meth:`Dataset.from_frames`."""
     if not frames:
@@ -55,7 +59,7 @@ def read_frames(
         raise DataError(f"Domain names are text, and not blank; found {list(frames)}.")
     sources = {name: open_frame(frame, f"frame {name!r}") for name, frame in frames.items()}
     titles = None if items is None else open_frame(items, "frame of items")
-    return read_sources(sources, titles, columns, duplicates, order)
+    return read_sources(sources, titles, columns, duplicates, order, scale=scale)
 
 
 def scan(folder: Path) -> tuple[dict[str, Path], list[Path]]:
@@ -112,6 +116,7 @@ def read_sources(
     duplicates: str,
     order: str,
     notes: Sequence[str] = (),
+    scale: Scale | None = None,
 ) -> Dataset:
     """Streams every source into one dataset."""
     if duplicates not in ("keep", "drop"):
@@ -119,7 +124,7 @@ def read_sources(
     found = {name: columns.present(source.columns, source.where) for name, source in sources.items()}
     columns.check_chosen(found, {name: source.columns for name, source in sources.items()})
     known = [source.rows for source in sources.values()]
-    log = Log(sum(rows for rows in known if rows) if all(known) else 0)
+    log = Log(sum(rows for rows in known if rows) if all(known) else 0, scale)
     for name, source in sources.items():
         log.read(name, source, columns)
     by = ordering(log, order)

@@ -14,6 +14,7 @@ from crossrec.data.arrow import from_numpy, to_numpy
 from crossrec.data.coding import Coder
 from crossrec.data.numbers import as_numbers, is_text, refuse_null
 from crossrec.data.place import Place
+from crossrec.data.scale import Scale
 from crossrec.data.times import Clock
 
 Values = npt.NDArray[Any]
@@ -24,8 +25,10 @@ _POSITION = "A position is a whole number from 0 on: the place in the order as p
 class Rows:
     """Reads the batches of one domain, and keeps what must be known from batch to batch."""
 
-    def __init__(self, users: Coder, places: Mapping[str, Place]) -> None:
+    def __init__(self, users: Coder, places: Mapping[str, Place], scale: Scale | None = None) -> None:
+        """``scale``: what no rating may lie outside of; None: any finite number is one."""
         self.users = users
+        self.scale = scale
         self.items = Coder()
         self.places = places
         self._clock = Clock()
@@ -70,6 +73,12 @@ class Rows:
         if np.isinf(values).any():
             row = int(np.argmax(np.isinf(values)))
             raise place.error(row, float(values[row]), _RATING)
+        if self.scale is not None:
+            beyond = (values < self.scale.low) | (values > self.scale.high)
+            if beyond.any():
+                row = int(np.argmax(beyond))
+                mend = f"The scale of these ratings was said to be {self.scale}: mend the log, or name another scale."
+                raise place.error(row, float(values[row]), mend)
         self._without_rating += int(np.isnan(values).sum())
         return values
 

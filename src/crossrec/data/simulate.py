@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from crossrec.data.planted import (
     choose_interests,
     choose_items,
     mixtures,
+    opinions,
     people,
     shelf,
     stars,
@@ -50,7 +52,8 @@ class Simulated:
     """Every item of every domain: ``item_id``, ``domain``, ``title``, ``category`` (its interest)."""
     true_users: pa.Table
     """``user_id``, ``outlier``, ``outlier_domain``, and per domain ``present_<domain>`` and ``interests_<domain>`` (the
-    mean probability of each interest over the user's time, also where the user is absent)."""
+    mean probability of each interest over the user's time, also where the user is absent); where the world has opinions,
+    ``opinions_<domain>`` (in stars, of each interest)."""
     true_items: pa.Table
     """``item_id``, ``domain``, ``interest`` (its number), ``weight`` (popularity within the interest, sums to 1 there)."""
 
@@ -88,11 +91,11 @@ class Simulated:
 def simulate(world: World) -> Simulated:
     """The logs of a world. Everything is drawn from its seed: the same world gives the same logs, byte for byte."""
     names, count = world.names, len(world.names)
-    streams = np.random.SeedSequence(world.seed).spawn(2 + 2 * count)
+    streams = np.random.SeedSequence(world.seed).spawn(3 + 2 * count)
     crowd_rng, leaning_rng, *rngs = (np.random.default_rng(stream) for stream in streams)
     stocks = [shelf(world.sizes[name], world, rng) for name, rng in zip(names, rngs[:count], strict=True)]
     crowd = people(world, crowd_rng)
-    log_rngs = rngs[count:]
+    log_rngs = rngs[count : 2 * count]
     logs = [
         timeline(world.mean_events[name], crowd.present_UD[:, d], crowd, world, log_rngs[d])
         for d, name in enumerate(names)
@@ -102,17 +105,21 @@ def simulate(world: World) -> Simulated:
         mean_UDC[first : first + len(chance)] = chance.mean(1)
         for d in range(count):
             choose_interests(logs[d], d, first, chance, log_rngs[d])
+    opinion_UDC = opinions(world, crowd, rngs[-1]) if world.opinions else None
     users = _numbered("u", world.users, 6)
     item_ids = [_numbered(f"{name}-", world.sizes[name], 5) for name in names]
     tables = {}
     for d, name in enumerate(names):
         choose_items(logs[d], stocks[d], log_rngs[d])
-        tables[name] = _table(logs[d], stocks[d], users, item_ids[d], world, log_rngs[d])
+        rating_E = stars(
+            logs[d], stocks[d], world.interests, log_rngs[d], None if opinion_UDC is None else opinion_UDC[:, d]
+        )
+        tables[name] = _table(logs[d], rating_E, users, item_ids[d], world)
     return Simulated(
         world,
         tables,
         items=pa.concat_tables(_catalogue(*part) for part in zip(names, stocks, item_ids, strict=True)),
-        true_users=_true_users(world, crowd, users, mean_UDC),
+        true_users=_true_users(world, crowd, users, mean_UDC, opinion_UDC),
         true_items=pa.concat_tables(_true_items(*part) for part in zip(names, stocks, item_ids, strict=True)),
     )
 
@@ -137,10 +144,7 @@ def shuffle_domain(tables: Mapping[str, pa.Table], domain: str, seed: int) -> di
     return {**tables, domain: table.set_column(at, table.schema.field(at), users)}
 
 
-def _table(
-    log: Log, stock: Shelf, users: pa.Array, items: pa.Array, world: World, rng: np.random.Generator
-) -> pa.Table:
-    rating_E = stars(log, stock, world.interests, rng)
+def _table(log: Log, rating_E: npt.NDArray[np.int8], users: pa.Array, items: pa.Array, world: World) -> pa.Table:
     order = np.argsort(log.when_E, kind="stable")
     second_E = (log.when_E[order] * (world.days * DAY)).astype(np.int64)
     if world.resolution == "day":
@@ -179,7 +183,9 @@ def _true_items(domain: str, stock: Shelf, item_ids: pa.Array) -> pa.Table:
     )
 
 
-def _true_users(world: World, crowd: People, users: pa.Array, mean_UDC: Singles) -> pa.Table:
+def _true_users(
+    world: World, crowd: People, users: pa.Array, mean_UDC: Singles, opinion_UDC: Singles | None
+) -> pa.Table:
     named = pa.array([*world.names, None])
     columns = {
         "user_id": users,
@@ -188,9 +194,14 @@ def _true_users(world: World, crowd: People, users: pa.Array, mean_UDC: Singles)
     }
     for d, name in enumerate(world.names):
         columns[f"present_{name}"] = np.ascontiguousarray(crowd.present_UD[:, d])
-        flat = pa.array(np.ascontiguousarray(mean_UDC[:, d]).ravel())
-        columns[f"interests_{name}"] = pa.FixedSizeListArray.from_arrays(flat, world.interests)
+        columns[f"interests_{name}"] = _lists(mean_UDC[:, d])
+        if opinion_UDC is not None:
+            columns[f"opinions_{name}"] = _lists(opinion_UDC[:, d])
     return pa.table(columns)
+
+
+def _lists(value_UC: Singles) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(value_UC).ravel()), value_UC.shape[1])
 
 
 def _numbered(prefix: str, count: int, width: int) -> pa.Array:

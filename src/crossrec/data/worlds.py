@@ -51,6 +51,9 @@ class World:
     """Share of the users of two or more domains whose interests in one of their domains have nothing to do with the others."""
     sequence: float = 0.2
     """Share of events that follow from the item before in that domain (a law from item to item), in [0, 1)."""
+    opinions: float = 0.0
+    """Standard deviation, in stars, of a user's opinion of each interest: it moves the user's ratings and nothing else, and
+    carries over between domains as interests do. At 0 ratings follow liking, quality of the item, and noise alone."""
     days: int = 365
     """Time that the logs cover, in days."""
     resolution: Literal["second", "day"] = "second"
@@ -79,6 +82,8 @@ class World:
         for domain, mean in self.mean_events.items():
             if not (isinstance(mean, Real) and FEWEST_EVENTS <= mean < math.inf):
                 raise InputError(f"events={mean!r} for {domain!r}: give a mean of {FEWEST_EVENTS} or more.")
+        if not (isinstance(self.opinions, Real) and 0 <= self.opinions < math.inf):
+            raise InputError(f"opinions={self.opinions!r}: give a standard deviation in stars, 0 or more.")
         self._check_popularity()
         _ = self.correlations
 

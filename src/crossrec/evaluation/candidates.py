@@ -20,7 +20,7 @@ def draw(part: Part, count: int, generator: np.random.Generator) -> Ints:
     items included; under an authors' protocol the input alone).
     """
     block = part.events.catalogue.block(part.target)
-    seen_S = _seen_keys(part)
+    seen_S = seen_keys(part)
     largest = int(np.bincount(seen_S // part.events.catalogue.num_ids, minlength=1).max()) if len(seen_S) else 0
     if len(block) - largest < count:
         raise InputError(
@@ -47,7 +47,7 @@ def digest(ids_NC: Ints) -> str:
     return hashlib.sha256(np.ascontiguousarray(ids_NC).tobytes()).hexdigest()[:16]
 
 
-def _seen_keys(part: Part) -> Ints:
+def seen_keys(part: Part) -> Ints:
     """Sorted keys instance * num_ids + item of what may not be drawn."""
     row, at = stretches(part.seen.start_N, part.seen.stop_N - part.seen.start_N)
     item = part.events.item_E[at].astype(np.int64)

@@ -11,9 +11,16 @@ import numpy.typing as npt
 from crossrec.errors import InputError
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 DEFAULT = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20", "mrr", "auc")
 """What is reported where nobody asks for more."""
+LOWER_IS_BETTER = ("mae", "rmse")
+
+
+def direction(metric: str) -> int:
+    """-1 for an error, of which less is better; 1 for every other metric."""
+    return -1 if metric.partition("/")[0] in LOWER_IS_BETTER else 1
 
 
 def per_user(metric: str, rank: npt.NDArray[np.float64], candidates: npt.NDArray[np.int64]) -> Floats:

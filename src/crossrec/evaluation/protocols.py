@@ -1,4 +1,4 @@
-"""Protocols: which candidates a held-out item is ranked among, and what is kept of each instance."""
+"""Protocols by their names; and those that rank one held-out item: among which candidates, and what is kept of each."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from crossrec.data.arrow import from_numpy
 from crossrec.data.batches import Batcher
+from crossrec.data.scale import Scale
 from crossrec.data.splits import Part
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import InputError
-from crossrec.evaluation import candidates, metrics, ranks
+from crossrec.evaluation import candidates, clicks, kinds, liked, metrics, ranks, ratings
+from crossrec.evaluation.clicks import ClickProtocol
+from crossrec.evaluation.liked import LikedProtocol
+from crossrec.evaluation.outcome import Outcome
+from crossrec.evaluation.ratings import RatingProtocol
 from crossrec.models.base import Model
 from crossrec.streams import derive
 
@@ -23,37 +26,26 @@ AUTHORS_NEGATIVES = 99
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class Ranking(Outcome):
     """Ranks of the held-out items of a part under one protocol: (N,) each."""
 
-    protocol: str
-    part: Part
     rank_N: npt.NDArray[np.float64]
     candidates_N: Ints
     negatives_hash: str | None = None
     """Hash of the drawn candidates: rankings are comparable only where it is the same. None for ``full``."""
 
-    def summary(self, names: tuple[str, ...] = metrics.DEFAULT) -> dict[str, float]:
-        """Mean of every metric, and the number of users."""
-        return dict(metrics.summary(self.rank_N, self.candidates_N, names))
+    @property
+    def kind(self) -> kinds.Kind:
+        return kinds.RANKING
 
-    def __str__(self) -> str:
-        figures = self.summary()
-        title = f"{self.part.target}, {self.part.name}, protocol {self.protocol}, {figures.pop('users')} users"
-        lines = [title, *(f"  {name:<8} {value:.4f}" for name, value in figures.items())]
-        return "\n".join([*lines, *([self.part.leak] if self.part.leak else [])])
+    @property
+    def columns(self) -> dict[str, npt.NDArray[np.generic]]:
+        return {"rank": self.rank_N, "candidates": self.candidates_N}
 
-    def table(self) -> pa.Table:
-        """One row per instance, in own ids: user_id, item_id, rank, candidates and the events of every domain known."""
-        data, part = self.part.data, self.part
-        columns = {
-            "user_id": data.users.ids(part.user_N),
-            "item_id": data.items[part.target].ids(part.item_N - data.catalogue.block(part.target).start),
-            "rank": from_numpy(self.rank_N),
-            "candidates": from_numpy(self.candidates_N),
-        }
-        lengths = {f"history_{name}": from_numpy(count) for name, count in part.history_lengths().items()}
-        return pa.table(columns | lengths)
+    def summary(self, names: tuple[str, ...] | None = None) -> dict[str, float]:
+        """Mean of every metric, and the number of held-out items, one per user in most splits."""
+        chosen = self.shown if names is None else names
+        return dict(metrics.summary(self.rank_N, self.candidates_N, chosen))
 
 
 def num_negatives(protocol: str) -> int | None:
@@ -65,7 +57,8 @@ def num_negatives(protocol: str) -> int | None:
     found = re.fullmatch(r"sampled:([1-9]\d*)", protocol)
     if not found:
         raise InputError(
-            f"There is no protocol {protocol!r}. Known: full, sampled:N (for example sampled:99), authors."
+            f"There is no protocol {protocol!r}. Known: full, sampled:N (for example sampled:99), authors, ratings, clicks, "
+            "liked, liked:N (for example liked:100)."
         )
     return int(found[1])
 
@@ -91,6 +84,10 @@ class Protocol:
             self._shared = candidates.draw(self.part, self.count, self._generator(""))
         return self._shared
 
+    def measure(self, model: Model, batcher: Batcher, draw: int = 0) -> Ranking:
+        """What every protocol does, whatever it measures: here :meth:`rank`."""
+        return self.rank(model, batcher, draw)
+
     def rank(self, model: Model, batcher: Batcher, draw: int = 0) -> Ranking:
         """Rank every held-out item of the part."""
         if self.count is None:
@@ -104,3 +101,39 @@ class Protocol:
 
     def _ranking(self, rank_N: npt.NDArray[np.float64], count: int, drawn: str | None) -> Ranking:
         return Ranking(self.name, self.part, rank_N, np.full(len(rank_N), count), drawn)
+
+
+AnyProtocol = Protocol | RatingProtocol | ClickProtocol | LikedProtocol
+
+
+def open_protocol(name: str, part: Part, seed: int = 0, scale: Scale | None = None, offset: float = 0.0) -> AnyProtocol:
+    """The protocol of this name for the instances of a part. ``scale``: of the ratings (None: 1 to 5); ``offset``: what was added
+    to scores before they became ratings.
+
+    Raises InputError for an unknown name, and where the part has not what the protocol asks for.
+    """
+    kind = kind_of(name)
+    if kind is kinds.RATINGS:
+        return RatingProtocol(part, scale or Scale(), offset)
+    if kind is kinds.CLICKS:
+        return ClickProtocol(part, seed)
+    return Protocol(name, part, seed) if kind is kinds.RANKING else LikedProtocol(name, part, seed, scale or Scale())
+
+
+def kind_of(name: str) -> kinds.Kind:
+    """What a protocol keeps of every instance. Raises InputError for an unknown name."""
+    known = {ratings.NAME: kinds.RATINGS, clicks.NAME: kinds.CLICKS}
+    if name in known:
+        return known[name]
+    if name.partition(":")[0] == "liked":
+        return kinds.LIKED if liked.count_of(name) is None else kinds.DRAWN
+    num_negatives(name)
+    return kinds.RANKING
+
+
+def check_metric(protocol: str, metric: str) -> None:
+    """Raise InputError for an unknown protocol, and for a metric that it does not give."""
+    kind = kind_of(protocol)
+    drawn = protocol.partition(":")[2] or "1"
+    columns = {name: np.full(1, float(drawn) if name == "negatives" else 1.0) for name in kind.columns}
+    kind.value(metric, columns, np.zeros(1, dtype=np.int64))

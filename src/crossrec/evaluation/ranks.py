@@ -8,6 +8,8 @@ of NaN is 0).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -54,6 +56,26 @@ def among(model: Model, batcher: Batcher, part: Part, ids_NC: npt.NDArray[np.int
         ranks.append(rank_in(scores_PC, scores_PC[:, :1].clone()))
         at += len(batch)
     return _gathered(ranks)
+
+
+@torch.no_grad()
+def scored(
+    model: Model,
+    batcher: Batcher,
+    part: Part,
+    ids_NC: npt.NDArray[np.int64] | None = None,
+    said: Callable[[Tensor], Tensor] = lambda scores: scores,
+) -> Floats:
+    """Scores of every held-out item and its candidates, or what is ``said`` of them, the item's own first: (N, 1 + C)."""
+    model.eval()
+    found, at = [], 0
+    for batch in batcher.queries(part, ROWS):
+        ids = batch.positive_P[:, None]
+        if ids_NC is not None:
+            ids = torch.cat([ids, torch.as_tensor(ids_NC[at : at + len(batch)], device=ids.device)], 1)
+        found.append(said(model.candidate_scores(batch, ids)).double().cpu())
+        at += len(batch)
+    return torch.cat(found).numpy() if found else np.empty((0, 1 if ids_NC is None else 1 + ids_NC.shape[1]))
 
 
 def rank_in(scores_PV: Tensor, own_P1: Tensor) -> Tensor:

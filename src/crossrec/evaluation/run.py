@@ -13,7 +13,10 @@ from crossrec.data.splits import AuthorsLeaveLastOut, Events, Part, Split
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import InputError
 from crossrec.evaluation.evaluate import evaluate, save_results
-from crossrec.evaluation.protocols import Ranking, num_negatives
+from crossrec.evaluation.outcome import Outcome
+from crossrec.evaluation.protocols import kind_of
+from crossrec.evaluation.ratings import Ratings
+from crossrec.evaluation.tasks import scale_of
 from crossrec.recommender import Recommender
 
 AUTHORS = "authors"
@@ -32,17 +35,21 @@ def evaluate_run(
     part: PartName = "test",
     recommender: Recommender | None = None,
     target: str | None = None,
-) -> Ranking:
-    """Rank the held-out items of a run. Results on the test part are saved into the run folder.
+) -> Outcome:
+    """Measure the held-out items of a run. Results on the test part are saved into the run folder.
 
     ``recommender``: the run, where it is loaded already. ``target``: which of the run's targets; None: its own. Raises
     InputError where the folder is no finished run, and for a domain that is no target of it.
     """
     recommender = recommender or Recommender.load(run)
-    ranking = evaluate(recommender, held_out(recommender, protocol, part, target), protocol)
+    kind_of(protocol)
+    split = split_of(recommender)
+    outcome = evaluate(recommender, _part(split, recommender, protocol, part, target), protocol)
+    if isinstance(outcome, Ratings):
+        outcome = outcome.beside(split, scale_of(recommender.recipe))
     if part == "test":
-        save_results(ranking, recommender, run)
-    return ranking
+        save_results(outcome, recommender, run)
+    return outcome
 
 
 def held_out(
@@ -53,7 +60,12 @@ def held_out(
     Under the protocol ``authors`` a run of another split is asked about the authors' users and held-out items instead,
     and the part says so in ``leak``. Raises InputError where the split cannot be made again as it was.
     """
-    num_negatives(protocol)
+    kind_of(protocol)
+    return _part(split_of(recommender), recommender, protocol, part, target)
+
+
+def split_of(recommender: Recommender) -> Split:
+    """The split that a run was trained under. Raises InputError where it cannot be made again as it was."""
     split = splits.apply(recommender.recipe["split"], recommender.data)
     recorded = recommender.info.get("split_hash")
     if recorded is not None and recorded != split.hash:
@@ -61,6 +73,10 @@ def held_out(
             f"The split made again ({split.hash}) is not the one that the run was trained under ({recorded}): its data "
             "was changed, or another version of crossrec made it. Train the run again."
         )
+    return split
+
+
+def _part(split: Split, recommender: Recommender, protocol: str, part: PartName, target: str | None) -> Part:
     name = split.target if target is None else target
     held = split.held(name)
     if protocol != AUTHORS or split.spec["split"] == AUTHORS:

@@ -8,9 +8,16 @@ import numpy as np
 
 from crossrec.errors import InputError
 from crossrec.evaluation.files import protocol_name
+from crossrec.evaluation.kinds import RANKING, Kind
 from crossrec.experiments.results import Results
 from crossrec.experiments.systems import Measured
 
+_OWN = {
+    "rmse": "the root of the mean squared error of their own ratings",
+    "auc": "the AUC of their own pairs",
+    "gauc": "the AUC of their own pairs, and counts once whatever their number",
+}
+"""What is compared where a metric of all users together is no mean over users."""
 _MEND = {
     "data_hash": "train all of them on one prepared folder",
     "domain": "compare runs that recommend in the same domain",
@@ -47,12 +54,13 @@ def warnings(results: Sequence[Results]) -> list[str]:
         found.append("The runs were split differently: they are compared on the held-out items that all of them have.")
     if not _same(results, "negatives_hash"):
         found.append("The negatives were drawn anew for every run: differences carry that noise too.")
-    if len({round(float(np.mean(result.candidates_N)), 6) for result in results}) > 1:
+    ranked = [result for result in results if result.kind is RANKING]
+    if len({round(float(np.mean(result.candidates_N)), 6) for result in ranked}) > 1:
         found.append("The runs ranked different numbers of candidates: the one with fewer had an easier task.")
     return found
 
 
-def notes(measured: Measured) -> list[str]:
+def notes(measured: Measured, metric: str, kind: Kind) -> list[str]:
     """What was left out, and what was averaged."""
     found = [
         f"{run}: {count:,} held-out items that another run lacks are left out."
@@ -65,6 +73,12 @@ def notes(measured: Measured) -> list[str]:
     if len({len(system.seeds) for system in measured.systems}) > 1:
         found.append("The systems have different numbers of seeds: more seeds make steadier figures.")
     users = measured.value_SU.shape[1]
+    if metric in _OWN and kind is not RANKING:
+        found.append(
+            f"A user's figure is {_OWN[metric]}; their mean is not the {metric} that `crossrec evaluate` prints."
+        )
+    if measured.untold:
+        found.append(f"{measured.untold:,} users are left out: {metric} says nothing of them.")
     if measured.items > users:
         found.append(
             f"The {users:,} users hold out {measured.items:,} items; a user counts once, with the mean over theirs, so "

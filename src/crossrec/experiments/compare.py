@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from crossrec.errors import InputError, nearest
+from crossrec.evaluation.metrics import direction
 from crossrec.evaluation.statistics import (
     Bucket,
     Floats,
@@ -22,16 +23,17 @@ from crossrec.evaluation.statistics import (
     shares,
     t_test,
 )
+from crossrec.evaluation.tasks import task_of, usual
 from crossrec.experiments.checks import check, notes, warnings
 from crossrec.experiments.comparison import DRAWS, LEVEL, NO_DIFFERENCE, SIGNIFICANT, Comparison, Group, GroupLift, Pair
-from crossrec.experiments.results import read_results
+from crossrec.experiments.results import read_config, read_results
 from crossrec.experiments.systems import Measured, System, group, measure
 
 
 def compare(
     runs: Sequence[str | Path],
-    metric: str = "ndcg@10",
-    protocol: str = "full",
+    metric: str | None = None,
+    protocol: str | None = None,
     baseline: Path | str | None = None,
     seed: int = 0,
     target: str | None = None,
@@ -44,6 +46,9 @@ def compare(
     once, with their mean. ``seed`` is the bootstrap's. ``target``: compare in this domain, one of the targets of every run;
     None: in the runs' own.
 
+    ``metric`` and ``protocol``: where one is not given it follows from the other, or from what the first run was trained for:
+    ``ndcg@10`` of ``full``, ``mae`` of ``ratings``, ``auc`` of ``clicks``. Of an error less is better.
+
     Raises InputError where runs are not comparable (other data, target, part, protocol or negatives), lack results, or
     are fewer than two.
     """
@@ -52,6 +57,7 @@ def compare(
         raise InputError(f"A comparison takes at least two runs, found {len(folders)}.")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise InputError("The same run folder is given twice; name every run once.")
+    protocol, metric = usual(task_of(read_config(folders[0])), metric, protocol)
     results = [read_results(folder, protocol, target) for folder in folders]
     check(results, protocol)
     measured = measure(group(results), metric)
@@ -61,7 +67,8 @@ def compare(
     first = _baseline(measured.systems, baseline)
     domain = str(results[0].metadata.get("domain"))
     buckets = _buckets(measured, domain)
-    pairs = [_pair(measured, first, second, buckets, rng) for second in range(len(measured.systems)) if second != first]
+    others = [number for number in range(len(measured.systems)) if number != first]
+    pairs = [_pair(measured, first, second, buckets, rng, direction(metric)) for second in others]
     corrected = holm([pair.test.p for pair in pairs])
     return Comparison(
         metric=metric,
@@ -75,7 +82,7 @@ def compare(
         pairs=tuple(dataclasses.replace(pair, p_holm=p) for pair, p in zip(pairs, corrected, strict=True)),
         groups=tuple(_groups(measured, buckets, rng)),
         warnings=tuple(warnings(results)),
-        notes=tuple(notes(measured)),
+        notes=tuple(notes(measured, metric, results[0].kind)),
         seed=seed,
     )
 
@@ -115,8 +122,8 @@ def _groups(measured: Measured, buckets: Buckets, rng: np.random.Generator) -> l
     return groups
 
 
-def _pair(measured: Measured, first: int, second: int, buckets: Buckets, rng: np.random.Generator) -> Pair:
-    """A system against the baseline; its p is corrected over the pairs by the caller."""
+def _pair(measured: Measured, first: int, second: int, buckets: Buckets, rng: np.random.Generator, sign: int) -> Pair:
+    """A system against the baseline; its p is corrected over the pairs by the caller. ``sign``: -1 where less is better."""
     one, two = measured.systems[first], measured.systems[second]
     first_U = measured.value_SU[first]
     difference_U = differences(measured.value_SU[second], first_U)
@@ -129,12 +136,14 @@ def _pair(measured: Measured, first: int, second: int, buckets: Buckets, rng: np
         _relative(difference_U, first_U),
         test,
         test.p,
-        shares(difference_U),
-        tuple(_lifts(difference_U, first_U, buckets, rng)),
+        shares(sign * difference_U),
+        tuple(_lifts(difference_U, first_U, buckets, rng, sign)),
     )
 
 
-def _lifts(difference_U: Floats, first_U: Floats, buckets: Buckets, rng: np.random.Generator) -> list[GroupLift]:
+def _lifts(
+    difference_U: Floats, first_U: Floats, buckets: Buckets, rng: np.random.Generator, sign: int
+) -> list[GroupLift]:
     lifts = []
     for domain, (levels, level_U) in buckets.items():
         for number, bucket in enumerate(levels):
@@ -146,7 +155,7 @@ def _lifts(difference_U: Floats, first_U: Floats, buckets: Buckets, rng: np.rand
             lifts.append(GroupLift(domain, bucket.label, len(gain_U), estimate, relative, p, p, ""))
     corrected = holm([lift.p for lift in lifts])
     return [
-        dataclasses.replace(lift, p_holm=p, verdict=_verdict(lift.difference.value, p))
+        dataclasses.replace(lift, p_holm=p, verdict=_verdict(sign * lift.difference.value, p))
         for lift, p in zip(lifts, corrected, strict=True)
     ]
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from crossrec.evaluation.metrics import direction
 from crossrec.evaluation.statistics import Estimate, PairedTest, Shares
 from crossrec.experiments.systems import System
 from crossrec.experiments.wording import p_text, percent
@@ -70,6 +71,7 @@ class Pair:
     p_holm: float
     """p of the paired t-test, corrected over all pairs."""
     users: Shares
+    """Of an error, whoever has less of it is better off, and gains what is taken off."""
     groups: tuple[GroupLift, ...]
 
 
@@ -100,6 +102,16 @@ class Comparison:
     draws: int = DRAWS
     seed: int = 0
 
+    @property
+    def predicts(self) -> bool:
+        """Whether ratings or clicks were predicted; else items were ranked."""
+        return self.protocol in ("ratings", "clicks")
+
+    @property
+    def measured_as(self) -> str:
+        """The protocol in words."""
+        return f"predicted {self.protocol}" if self.predicts else f"{self.protocol} ranking"
+
     def to_dict(self) -> dict[str, Any]:
         """As plain lists, dicts and numbers; what is not a finite number becomes None."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
@@ -113,13 +125,15 @@ class Comparison:
         mean = {system.name: mean.value for system, mean in zip(self.systems, self.means, strict=True)}
         gain, verdict = pair.difference, "is not shown to differ from"
         if pair.p_holm < SIGNIFICANT:
-            verdict = "ranks better than" if gain.value > 0 else "ranks worse than"
+            does = "predicts" if self.predicts else "ranks"
+            better = direction(self.metric) * gain.value > 0
+            verdict = f"{does} {'better' if better else 'worse'} than"
         relative = "" if pair.relative is None else f", {percent(pair.relative, sign=True)}"
         return (
             f"{pair.system} {verdict} {pair.baseline} on {self.domain}: {self.metric} {mean[pair.system]:.4f} against "
             f"{mean[pair.baseline]:.4f}{relative} (difference {gain.value:+.4f}, {percent(self.level)} interval "
             f"{gain.low:+.4f} to {gain.high:+.4f}, corrected p {p_text(pair.p_holm, inline=True)}, "
-            f"{self.users:,} users, {self.protocol} ranking)."
+            f"{self.users:,} users, {self.measured_as})."
         )
 
 

@@ -10,10 +10,12 @@ from types import ModuleType
 from typing import Any
 
 from crossrec.errors import InputError
+from crossrec.evaluation.tasks import task_of, usual
 from crossrec.experiments import quality, sections
 from crossrec.experiments.comparison import Comparison
 from crossrec.experiments.curves import Curve, read_curves
 from crossrec.experiments.page import Figure, heading, page, paragraph, plot, table
+from crossrec.experiments.results import read_config
 from crossrec.experiments.wording import p_text, percent
 
 NO_PLOTS = "Tables only: `pip install crossrec[plots]` adds the plots."
@@ -50,8 +52,10 @@ def write_report(
     folders = [Path(run) for run in runs]
     metric = comparison.metric if comparison else _VALIDATED
     curves = read_curves(folders, metric, comparison)
-    if not any(curve.valid for curve in curves):
-        metric, curves = _VALIDATED, read_curves(folders, _VALIDATED, comparison)
+    told = read_config(folders[0]) if folders else {}
+    for further in (_VALIDATED, usual(task_of(told))[1]):
+        if not any(curve.valid for curve in curves):
+            metric, curves = further, read_curves(folders, further, comparison)
     body = [
         heading(title, 1),
         *sections.warnings(comparison),

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from crossrec.data.arrow import to_numpy
 from crossrec.errors import DataError, InputError
 from crossrec.evaluation.files import results_file
+from crossrec.evaluation.kinds import RANKING, Kind, kind_of
 from crossrec.runs import CONFIG, INFO, METRICS, RESULTS
 
 METADATA_KEY = b"crossrec"
@@ -25,25 +26,43 @@ METADATA_KEY = b"crossrec"
 HISTORY = "history_"
 """Results columns ``history_<domain>``: that domain's events in the instance's input."""
 
-_COLUMNS = ("user_id", "item_id", "rank", "candidates")
+_COLUMNS = ("user_id", "item_id")
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """One run's ranks under one protocol: N held-out items."""
+    """One run's results under one protocol: N held-out items."""
 
     folder: Path
     metadata: Mapping[str, Any]
     """What the results file says of itself: domain, protocol, part, model, hashes, seed, leak."""
     user_N: pa.ChunkedArray
     item_N: pa.ChunkedArray
-    rank_N: npt.NDArray[np.float64]
-    candidates_N: npt.NDArray[np.int64]
+    kind: Kind
+    """What is known of an item, and which metrics that gives."""
+    columns: Mapping[str, npt.NDArray[np.float64]]
+    """The kind's columns: (N,) each."""
     history: Mapping[str, npt.NDArray[np.int64]]
     """Per domain, events in the input: (N,) each."""
 
     def __len__(self) -> int:
-        return len(self.rank_N)
+        return len(self.user_N)
+
+    @property
+    def rank_N(self) -> npt.NDArray[np.float64]:
+        """Ranks of the held-out items, where they were ranked."""
+        return self.columns["rank"]
+
+    @property
+    def candidates_N(self) -> npt.NDArray[np.int64]:
+        """How many items each was ranked among, where that was one by one."""
+        return self.columns["candidates"].astype(np.int64)
+
+    def value(self, metric: str) -> float:
+        """A metric as ``crossrec evaluate`` has it. Raises InputError for one that these results do not give."""
+        order = np.argsort(_numbered(self.user_N), kind="stable")
+        start_U = np.flatnonzero(np.diff(_numbered(self.user_N)[order], prepend=-1))
+        return self.kind.value(metric, {name: value[order] for name, value in self.columns.items()}, start_U)
 
 
 def protocols(run: Path) -> list[str]:
@@ -76,19 +95,22 @@ def read_results(run: Path, protocol: str, target: str | None = None) -> Results
             table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({error}). Evaluate the run again.") from error
-    missing = [column for column in _COLUMNS if column not in table.column_names]
     raw = (table.schema.metadata or {}).get(METADATA_KEY)
-    if missing or raw is None:
-        what = f"column {missing[0]!r}" if missing else "metadata 'crossrec'"
+    kind = kind_of(table.column_names)
+    wanted = (*_COLUMNS, *(RANKING if kind is None else kind).columns)
+    lacks = [column for column in wanted if column not in table.column_names]
+    if kind is None or lacks or raw is None:
+        what = f"column {lacks[0]!r}" if lacks else "metadata 'crossrec'"
         raise DataError(f"{path}: has no {what}: not a results file of crossrec. Evaluate the run again.")
     history = {
         column.removeprefix(HISTORY): _integers(path, table, column)
         for column in table.column_names
         if column.startswith(HISTORY)
     }
-    candidates_N, rank_N = _integers(path, table, "candidates"), _numbers(path, table, "rank")
-    _check_ranks(path, rank_N, candidates_N)
-    return Results(run, json.loads(raw), table["user_id"], table["item_id"], rank_N, candidates_N, history)
+    kept = [*kind.columns, *(column for column in kind.further if column in table.column_names)]
+    columns = {column: _numbers(path, table, column) for column in kept}
+    _check(path, kind, columns)
+    return Results(run, json.loads(raw), table["user_id"], table["item_id"], kind, columns, history)
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -150,9 +172,17 @@ def _integers(path: Path, table: pa.Table, column: str) -> npt.NDArray[np.int64]
     return _numbers(path, table, column).astype(np.int64)
 
 
-def _check_ranks(path: Path, rank_N: npt.NDArray[np.float64], candidates_N: npt.NDArray[np.int64]) -> None:
-    if len(rank_N) == 0:
+def _numbered(ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """A number per own id, from 0 on."""
+    return np.asarray(to_numpy(ids.combine_chunks().dictionary_encode().indices), dtype=np.int64)
+
+
+def _check(path: Path, kind: Kind, columns: Mapping[str, npt.NDArray[np.float64]]) -> None:
+    if not len(columns[kind.columns[0]]):
         raise DataError(f"{path}: holds no user. Was the target domain given a test part?")
+    if kind is not RANKING:
+        return
+    rank_N, candidates_N = columns["rank"], columns["candidates"].astype(np.int64)
     bad = np.flatnonzero(~((rank_N >= 1) & (rank_N <= candidates_N)))
     if len(bad):
         row = int(bad[0])

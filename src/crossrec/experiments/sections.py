@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossrec.evaluation.metrics import summary
+from crossrec.evaluation.kinds import RANKING, Kind
 from crossrec.evaluation.statistics import Estimate
+from crossrec.evaluation.tasks import usual
 from crossrec.experiments.comparison import NO_DIFFERENCE, Comparison
 from crossrec.experiments.naming import name_groups
 from crossrec.experiments.page import Code, Figure, bullets, heading, paragraph, table
@@ -57,23 +58,34 @@ def data(description: Mapping[str, Any] | None) -> list[str]:
 
 def results(runs: Sequence[Path]) -> list[str]:
     """Every run under every protocol that it has results for."""
-    rows, leaks = list[list[Any]](), dict[str, None]()
+    kinds, leaks = dict[Kind, list[list[Any]]](), dict[str, None]()
     for name, run in zip(name_groups([[run] for run in runs]), runs, strict=True):
         for protocol in protocols(run):
             found = read_results(run, protocol)
-            means = summary(found.rank_N, found.candidates_N, _METRICS)
+            rows = kinds.setdefault(found.kind, [])
             ranking, leak = str(found.metadata.get("protocol", protocol)), found.metadata.get("leak")
             if leak:
                 ranking, leaks[str(leak)] = f"{ranking} †", None
-            shown = [Figure(f"{means[metric]:.4f}") for metric in _METRICS]
+            shown = [Figure(f"{found.value(metric):.4f}") for metric in _metrics(found.kind, protocol)]
             rows.append([name, str(found.metadata.get("domain", "–")), ranking, *shown, len(found)])
-    if not rows:
+    if not kinds:
         return []
-    head = ["run", "domain", "protocol", *_METRICS, "held-out items"]
-    parts = [heading("How the runs rank"), table("Means over held-out items", head, rows)]
-    if len({row[2] for row in rows}) > 1:
+    parts = [heading("How the runs rank" if set(kinds) == {RANKING} else "How good the runs are")]
+    for kind, rows in kinds.items():
+        for metrics in dict.fromkeys(_metrics(kind, row[2].removesuffix(" †")) for row in rows):
+            head = ["run", "domain", "protocol", *metrics, "held-out items"]
+            own = [row for row in rows if _metrics(kind, row[2].removesuffix(" †")) == metrics]
+            parts.append(table("Means over held-out items" if kind is RANKING else f"Results: {kind.name}", head, own))
+    if len({row[2] for row in kinds.get(RANKING, [])}) > 1:
         parts.append(paragraph(_PROTOCOLS, "soft"))
     return parts + [paragraph(f"† {leak}", "warning") for leak in leaks]
+
+
+def _metrics(kind: Kind, protocol: str) -> tuple[str, ...]:
+    """The columns of a table of such results."""
+    if kind is RANKING:
+        return _METRICS
+    return kind.shown or (usual("ranking", protocol=protocol.replace("-", ":"))[1],)
 
 
 def comparison_tables(comparison: Comparison | None) -> list[str]:
@@ -86,7 +98,7 @@ def comparison_tables(comparison: Comparison | None) -> list[str]:
         for system, mean in zip(comparison.systems, comparison.means, strict=True)
     ]
     head = ["system", "model", "sources", "seeds", comparison.metric, f"{level} interval"]
-    title = f"{comparison.metric} on {comparison.domain}, {comparison.protocol} ranking, {comparison.users:,} users"
+    title = f"{comparison.metric} on {comparison.domain}, {comparison.measured_as}, {comparison.users:,} users"
     return [
         heading("The comparison"),
         table(title, head, means),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from crossrec.evaluation.metrics import per_user
+from crossrec.errors import InputError
 from crossrec.evaluation.statistics import Floats, Ints
 from crossrec.experiments.alignment import align
 from crossrec.experiments.naming import name_groups
@@ -44,6 +44,8 @@ class Measured:
     """Held-out items that all runs have."""
     dropped: Mapping[str, int]
     """Per run folder, the held-out items that another run lacks; only where there are some."""
+    untold: int = 0
+    """Users of whom the metric says nothing (ratings that are all equal have no order)."""
 
 
 def group(results: Sequence[Results]) -> list[list[Results]]:
@@ -99,18 +101,23 @@ def measure(groups: Sequence[Sequence[Results]], metric: str) -> Measured:
     history: dict[str, Ints] = {}
     value_RU = np.empty((len(flat), len(start_U)))
     for run, (result, at_N) in enumerate(zip(flat, index, strict=True)):
-        value_N = per_user(metric, result.rank_N[at_N], result.candidates_N[at_N])
-        value_RU[run] = np.add.reduceat(value_N, start_U) / count_U
+        columns = {name: value_N[at_N] for name, value_N in result.columns.items()}
+        value_RU[run] = result.kind.users(metric, columns, start_U)
         for domain, length_N in result.history.items():
             if domain not in history:
                 history[domain] = np.maximum.reduceat(length_N[at_N], start_U)
+    told_U = ~np.isnan(value_RU).any(axis=0)
+    if not told_U.any():
+        raise InputError(f"{metric} says nothing of any user that the runs share: take another metric.")
+    value_RU = value_RU[:, told_U]
     ends = np.cumsum([len(members) for members in groups])[:-1]
     return Measured(
         describe(groups),
         np.stack([seeds_RU.mean(axis=0) for seeds_RU in np.split(value_RU, ends)]),
-        history,
-        len(user_N),
+        {domain: length_U[told_U] for domain, length_U in history.items()},
+        int(count_U[told_U].sum()),
         {str(r.folder): len(r) - len(user_N) for r in flat if len(r) > len(user_N)},
+        int((~told_U).sum()),
     )
 
 

@@ -134,7 +134,7 @@ class Watched(Sampler):
         number = min(max(SCORES // len(self.block), LEAST), MOST)
         chosen_N = torch.randperm(len(batch), generator=self.choosing)[:number].to(self.device)
         query_ND = model.selection_queries(batch)[chosen_N].float()
-        score_NV = model.logits(query_ND, model.item_block(self.domain).float())
+        score_NV = model.logits(query_ND, model.item_block(self.domain).float(), self.domain)
         wanted_NV = None
         if self.watch.truth is not None:
             wanted = self.watch.truth(self.domain, batch.user_P[chosen_N].cpu().numpy())
@@ -142,7 +142,7 @@ class Watched(Sampler):
         for kind, negatives in kinds.items():
             if negatives.vectors is not None:
                 vector_NKD = negatives.vectors[chosen_N].float()
-                _rank(sums[kind], score_NV, model.logits(query_ND, vector_NKD), own=0)
+                _rank(sums[kind], score_NV, model.logits(query_ND, vector_NKD, self.domain), own=0)
                 continue
             assert negatives.ids is not None
             ids_NK = negatives.ids[chosen_N] if negatives.ids.ndim == 2 else negatives.ids.expand(len(chosen_N), -1)

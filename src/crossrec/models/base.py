@@ -80,6 +80,10 @@ class Model(nn.Module):
     """Settings of model and training under one name: keys ``model``, ``train`` and ``sampler``."""
     own_loss: ClassVar[bool] = False
     """Whether the model is trained by its own objective (:meth:`loss`), and by no other."""
+    own_tasks: ClassVar[tuple[str, ...]] = ("ranking",)
+    """The tasks that a model with its own objective can be trained for (any other model can be for all)."""
+    by_task: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
+    """Settings of ``model`` and ``train`` that a task (``ratings``, ``clicks``) changes, on top of the preset."""
 
     def __init__(self, config: Any = None, **settings: Any) -> None:
         super().__init__()
@@ -141,8 +145,8 @@ class Model(nn.Module):
         block = self.block(domain)
         return self.items(torch.arange(block.start, block.stop, device=self.device))
 
-    def logits(self, query_PD: Tensor, vectors: Tensor) -> Tensor:
-        """Scores of items by their vectors: (P, V) of shared ones (V, D), (P, K) of each query's own (P, K, D).
+    def logits(self, query_PD: Tensor, vectors: Tensor, domain: str) -> Tensor:
+        """Scores of a domain's items by their vectors: (P, V) of shared ones (V, D), (P, K) of each query's own (P, K, D).
 
         Override where two vectors are compared by something else than their product.
         """
@@ -150,13 +154,22 @@ class Model(nn.Module):
             return query_PD @ vectors.T
         return torch.einsum("pd,pkd->pk", query_PD, vectors)
 
+    def rating(self, logits: Tensor, offset: float) -> Tensor:
+        """What scores say of ratings, as a share of the scale: 0 is the lowest, 1 the highest; ``offset`` is the logit of the
+        mean rating. Override where the model regresses ratings rather than a logit; beyond the ends counts as the end when a
+        rating is predicted.
+        """
+        return (logits + offset).sigmoid()
+
     def scores(self, batch: Batch, domain: str) -> Tensor:
         """Scores s_PV of all items of a domain. Override where the score is made of no two vectors."""
-        return self.logits(self.queries(batch), self.item_block(domain))
+        return self.logits(self.queries(batch), self.item_block(domain), domain)
 
     def candidate_scores(self, batch: Batch, ids_PC: Tensor) -> Tensor:
         """Scores s_PC of some items of the batch's domain."""
-        return self.logits(self.queries(batch), self.items(ids_PC))
+        if type(self).scores is not Model.scores:
+            return self.scores(batch, batch.domain).gather(1, ids_PC - self.block(batch.domain).start)
+        return self.logits(self.queries(batch), self.items(ids_PC), batch.domain)
 
     def loss(self, batch: Batch) -> Tensor:
         """Losses of the queries, (P,), of a model that is trained by its own objective (setting ``loss="own"``)."""

@@ -59,6 +59,9 @@ class BPRMF(Model):
             "sampler": {"name": "uniform", "shared": False},
         },
     }
+    by_task: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
+        task: {"model": {"row": "user"}} for task in ("ratings", "clicks")
+    }
     trained_U: Tensor
 
     def make(self, catalogue: Catalogue) -> None:

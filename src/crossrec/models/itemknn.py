@@ -127,9 +127,6 @@ class ItemKNN(Model):
         score.index_add_(0, index_MK.flatten(), self.similarity_WK[row_M].flatten())
         return score.view(len(batch), size)
 
-    def candidate_scores(self, batch: Batch, ids_PC: Tensor) -> Tensor:
-        return self.scores(batch, batch.domain).gather(1, ids_PC - self.block(batch.domain).start)
-
 
 def _inverse(value: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(1.0, value, out=np.zeros_like(value, dtype=np.float64), where=value > 0))

@@ -6,21 +6,47 @@ from typing import Any
 
 from crossrec.errors import InputError, nearest
 from crossrec.models.base import Model
+from crossrec.models.bert4rec import BERT4Rec
 from crossrec.models.bprmf import BPRMF
+from crossrec.models.c2dsr import C2DSR
 from crossrec.models.cl4srec import CL4SRec
+from crossrec.models.dagcn import DAGCN
 from crossrec.models.dasl import DASL
+from crossrec.models.datmdi import DATMDI
 from crossrec.models.ddghm import DDGHM
 from crossrec.models.gru4rec import GRU4Rec
 from crossrec.models.itemknn import ItemKNN
+from crossrec.models.pinet import PiNet
 from crossrec.models.pop import Pop
+from crossrec.models.psjnet import PSJNet
 from crossrec.models.sasrec import SASRec
+from crossrec.models.srgnn import SRGNN
 from crossrec.models.tdiffrec import TDiffRec
 from crossrec.models.tidiffrec import TIDiffRec
 from crossrec.models.twotower import TwoTower
 
 MODELS: dict[str, type[Model]] = {
     model.name: model
-    for model in (Pop, ItemKNN, BPRMF, SASRec, GRU4Rec, CL4SRec, TwoTower, DASL, TDiffRec, TIDiffRec, DDGHM)
+    for model in (
+        Pop,
+        ItemKNN,
+        BPRMF,
+        SASRec,
+        GRU4Rec,
+        CL4SRec,
+        TwoTower,
+        DASL,
+        TDiffRec,
+        TIDiffRec,
+        DDGHM,
+        PiNet,
+        PSJNet,
+        C2DSR,
+        DAGCN,
+        DATMDI,
+        SRGNN,
+        BERT4Rec,
+    )
 }
 
 

@@ -17,6 +17,7 @@ LOGITS = 1 << 23
 """Logits that are held at once on a CPU: what stays in its cache. A GPU is fed 16 times as many."""
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no type for it
 def full_softmax(query_PD: Tensor, item_VD: Tensor, place_P: Tensor) -> Tensor:
     """Cross entropy of the positive among all items, (P,), as ``losses.softmax(query @ item.T, place)``.
 

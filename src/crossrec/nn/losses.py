@@ -24,6 +24,16 @@ def bce_positive(positive_S: Tensor) -> Tensor:
     return F.softplus(-positive_S)
 
 
+def brier(positive_P: Tensor, *negatives_PK: Tensor, weight_P: Tensor | None = None) -> Tensor:
+    """Squared error of the probability of a click, 1 for the positive and 0 for the K negatives together: (P,).
+
+    w (1 - sigmoid(s+))^2 + mean_k sigmoid(s-_k)^2; of several lists of negatives the mean. Source: DIAGAE, equation 4.
+    """
+    positive = torch.sigmoid(-positive_P).square()
+    lists = [torch.sigmoid(negative_PK).square() for negative_PK in negatives_PK]
+    return (positive if weight_P is None else weight_P * positive) + _mean(*lists)
+
+
 def bpr(positive_P: Tensor, *negatives_PK: Tensor, weight_P: Tensor | None = None) -> Tensor:
     """Bayesian personalised ranking, the mean over the K negatives of w softplus(s- - s+): (P,); of several lists of
     negatives the mean. Source: Rendle 2009.

@@ -191,8 +191,8 @@ class Recipe:
     ) -> list[Cell]:
         """The cells of these tables, rows (by name or slug) and targets (None: all), in the recipe's order.
 
-        ``protocol`` is a variant's name, or ``all``; None: each table's own (see :meth:`usual`). Raises InputError for an unknown name, the nearest beside it, and
-        where nothing is left.
+        ``protocol`` is a variant's name, or ``all``; None: each table's own (see :meth:`usual`). Raises InputError for an
+        unknown name, the nearest beside it, and where nothing is left.
         """
         tables = _chosen("table", tables, self.tables)
         targets = _chosen("target", targets, self.targets)

@@ -17,6 +17,7 @@ from crossrec.plugins import table as plugins
 from crossrec.plugins.base import Plugin
 from crossrec.samplers import table as samplers
 from crossrec.samplers.base import Sampler
+from crossrec.train import tasks
 from crossrec.train.settings import TrainConfig
 
 AnyModel = str | Model | type[Model]
@@ -29,8 +30,8 @@ recipe, and its folder inside that of the run which it serves."""
 
 def for_split(spec: Mapping[str, Any], train_settings: Mapping[str, Any]) -> dict[str, Any]:
     """Training settings with what a split's spec implies: under the authors' split they validate by their protocol."""
-    implied = {"protocol": "authors"} if spec.get("split") == AuthorsLeaveLastOut.name else {}
-    return {**implied, **train_settings}
+    theirs = spec.get("split") == AuthorsLeaveLastOut.name and tasks.task_of(train_settings) == "ranking"
+    return {**({"protocol": "authors"} if theirs else {}), **train_settings}
 
 
 class Assembly(NamedTuple):
@@ -54,7 +55,7 @@ class Assembly(NamedTuple):
             "sources": list(sources),
             "preset": preset,
             "seed": seed,
-            "train": dataclasses.asdict(self.train),
+            "train": tasks.settled(self.train, split).recorded(),
             "sampler": None if self.sampler is None else _named(self.sampler),
             "plugin": None if self.plugin is None else {**_named(self.plugin), PREFERENCES: preferences},
             "split": dict(split.spec),
@@ -110,17 +111,18 @@ class Asked:
         has as well (``shared``).
         """
         asked = self.settings
-        train = from_settings(TrainConfig, {**self._preset.get("train", {}), **asked.get("train", {})})
+        train = from_settings(TrainConfig, {**self._settled("train"), **asked.get("train", {})})
         for part, kind in (("model", Model), ("sampler", Sampler), ("plugin", Plugin)):
             if isinstance(getattr(self, part), kind) and asked.get(part):
                 raise InputError("Settings come on top of a name or a class; an object has its own already.")
-        settings = {**self._preset.get("model", {}), **asked.get("model", {})}
+        settings = {**self._settled("model"), **asked.get("model", {})}
         made = self.model if isinstance(self.model, Model) else models.make(self.model, **settings)
         if made.own_loss != (train.loss == "own"):
             raise InputError(
                 f"{made.name} {'is trained by its own loss alone' if made.own_loss else 'has no loss of its own'}: "
                 f"{'leave the setting loss out' if made.own_loss else 'take another loss'}."
             )
+        tasks.check_settings(made, train, self.plugin is not None)
         if made.own_loss and self.plugin is not None:
             raise InputError(f"{made.name} is trained by its own loss: a plug-in has no place there. Leave it out.")
         sampler = self._made_sampler(train)
@@ -163,9 +165,22 @@ class Asked:
             raise InputError(f"{self._model_kind.name} has no preset {self.preset!r}.{nearest(self.preset, own)}")
         return own.get(self.preset, own["default"])
 
+    def _settled(self, part: str) -> dict[str, Any]:
+        """Settings of ``model`` or ``train`` before those that are asked for: the preset's, and what follows from the task,
+        which comes on top of a preset that is not made for it.
+        """
+        preset, kind = self._preset, self._model_kind
+        own, asked = preset.get("train", {}), self.settings.get("train", {})
+        task = tasks.task_of({**own, **asked})
+        follows = dict(kind.by_task.get(task, {}).get(part, {}))
+        if part == "train":
+            follows = {**tasks.implied(task, kind.own_loss), **follows}
+        settings = preset.get(part, {})
+        return {**follows, **settings} if tasks.task_of(own) == task else {**settings, **follows}
+
     def _made_sampler(self, train: TrainConfig) -> Sampler | None:
         given = self.settings.get("sampler", {})
-        if train.loss in ("softmax", "own"):
+        if not train.draws:
             if given:
                 raise InputError(
                     f"The loss {train.loss!r} draws no negatives: leave the sampler's settings ({', '.join(given)}) out."
@@ -176,6 +191,8 @@ class Asked:
         kind = self.sampler_kind
         known = fields(kind.Config)
         base = {key: value for key, value in self._preset.get("sampler", {}).items() if key in known}
+        if train.task == "clicks" and "shared" in known:
+            base["shared"] = False
         return samplers.make(kind, **{**base, **given})
 
     def _made_plugin(self) -> Plugin:

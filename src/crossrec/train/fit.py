@@ -22,6 +22,7 @@ from crossrec.train.assemble import PREFERENCES, AnyPlugin, AnySampler, Asked, A
 from crossrec.train.checkpoint import Checkpoint
 from crossrec.train.loop import Record, Trainer
 from crossrec.train.plugged import Plugged, check_frozen
+from crossrec.train.tasks import check_data, settled
 from crossrec.train.tensorboard import Board
 
 
@@ -136,6 +137,8 @@ def _train(
     with streams.ambient("init"):
         model.build(split.data.catalogue, split.target, sources)
     _check_targets(model, split)
+    check_data(model, split, parts.train)
+    parts = parts._replace(train=settled(parts.train, split))
     model.to(run.device)
     _refuse_full(folder, run.resume)
     frozen = _frozen(asked, parts, split, sources, run, preferences)

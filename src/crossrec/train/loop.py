@@ -16,6 +16,7 @@ from crossrec.config import from_settings
 from crossrec.data.batches import Batcher, TrainingRows, deliveries
 from crossrec.data.splits import Split
 from crossrec.errors import InputError
+from crossrec.evaluation.metrics import direction
 from crossrec.models.base import Model, Phase
 from crossrec.plugins.base import Plugin
 from crossrec.samplers import table
@@ -28,6 +29,7 @@ from crossrec.train.objective import Parts, compiled, loss_of, soft_loss
 from crossrec.train.plugged import Plugged
 from crossrec.train.progress import Progress
 from crossrec.train.settings import TrainConfig
+from crossrec.train.tasks import check_rated
 from crossrec.train.validation import Validation
 
 Record = dict[str, Any]
@@ -75,7 +77,7 @@ class Trainer:
         self.began, self.earlier = (time.perf_counter(), time.process_time()), (0.0, 0.0)
         self.device = streams.device
         seed = streams.seed if config.protocol == "authors" else 0
-        self.validation = Validation(split, config.metric, config.protocol, seed)
+        self.validation = Validation(split, config, seed)
         self.progress = Progress()
         self.records = 0
         self.best: dict[str, Tensor] = {}
@@ -123,7 +125,7 @@ class Trainer:
         self.config = from_settings(TrainConfig, phase.train, base=self.shared_config)
         own = dict(phase.sampler or {})
         self.drawing = table.make(own.pop("name"), **own) if own else self.sampler
-        if self.config.loss in ("softmax", "own"):
+        if not self.config.draws:
             self.drawing = None
         plugin = {"plugin": self.plugged.recipe} if self.plugged and phase.plugin else {}
         self.mark["ends"] = phases.fingerprint(self.mark | plugin, phase, self.config, self.drawing)
@@ -149,7 +151,10 @@ class Trainer:
         self._look(phase)
         learning = self._learning(phase)
         domains = (phase.domain, *phase.also)
-        rows = TrainingRows(self.batcher, self.split.train, domains, config.first, phase.whole)
+        rated = config.task == "ratings"
+        rows = TrainingRows(self.batcher, self.split.train, domains, config.first, phase.whole, rated)
+        if rated:
+            check_rated(phase, len(rows))
         self.samplers = {domain: copy.deepcopy(self.drawing) for domain in domains}
         for domain, sampler in self.samplers.items():
             if sampler is not None:
@@ -282,7 +287,7 @@ class Trainer:
     def _validate(self) -> Record:
         """What a record says of a validation, which is taken in."""
         value, record = self.validation.rank(self.model, self.config.metric, draw=self.progress.epoch)
-        if self.progress.validated(value, self.config):
+        if self.progress.validated(direction(self.config.metric) * value, self.config):
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         record["valid"]["best_epoch"] = self.progress.best_epoch
         return record

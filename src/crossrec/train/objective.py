@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from crossrec.data.batches import Batch
+from crossrec.data.scale import Scale
 from crossrec.models.base import Model
 from crossrec.nn import losses
+from crossrec.nn.full_softmax import full_softmax
 from crossrec.nn.items import ItemTable
 from crossrec.plugins.base import Plugin, SoftPositives
 from crossrec.samplers.base import Negatives, Sampler
@@ -61,9 +63,9 @@ def soft_loss(
         if soft is None or not bool(soft.known_RM.any()):
             continue
         query_RD = model.queries(soft.batch)
-        row_S, item_S = _liked_best(model, soft, query_RD)
+        row_S, item_S = _liked_best(model, domain, soft, query_RD)
         if config.loss == "bce":
-            each_S = losses.bce_positive(own_logits(model, query_RD[row_S], item_S))
+            each_S = losses.bce_positive(own_logits(model, domain, query_RD[row_S], item_S))
         else:
             asked = replace(soft.batch.asking(domain, row_S), positive_P=item_S)
             each_S = _domain_loss(model, asked, query_RD[row_S], Parts(parts.samplers), config, generator)
@@ -73,9 +75,9 @@ def soft_loss(
 
 
 @torch.no_grad()
-def _liked_best(model: Model, soft: SoftPositives, query_RD: Tensor) -> tuple[Tensor, Tensor]:
+def _liked_best(model: Model, domain: str, soft: SoftPositives, query_RD: Tensor) -> tuple[Tensor, Tensor]:
     """Of every row the candidates that the model scores highest: rows (S,) and items (S,)."""
-    logit_RM = model.logits(query_RD, model.items(soft.ids_RM))
+    logit_RM = model.logits(query_RD, model.items(soft.ids_RM), domain)
     best_RN, place_RN = logit_RM.masked_fill(~soft.known_RM, -torch.inf).topk(min(soft.keep, logit_RM.shape[1]), 1)
     row_S, number_S = torch.isfinite(best_RN).nonzero(as_tuple=True)
     return row_S, soft.ids_RM[row_S, place_RN[row_S, number_S]]
@@ -98,11 +100,17 @@ def _domain_loss(
     sampler, plugin = parts.samplers[batch.domain], parts.plugins.get(batch.domain)
     weight_P = None if plugin is None else plugin.weights(batch)
     if config.loss == "softmax":
-        block = model.block(batch.domain)
-        logit_PV = model.logits(query_PD, model.item_block(batch.domain))
-        return _weighted(losses.softmax(logit_PV, batch.positive_P - block.start), weight_P)
+        item_VD, place_P = model.item_block(batch.domain), batch.positive_P - model.block(batch.domain).start
+        if model.product:
+            return _weighted(full_softmax(query_PD, item_VD, place_P), weight_P)
+        return _weighted(losses.softmax(model.logits(query_PD, item_VD, batch.domain), place_P), weight_P)
+    positive_P = own_logits(model, batch.domain, query_PD, batch.positive_P)
+    if config.task == "ratings":
+        assert batch.rating_P is not None, "checked before training"
+        share_P = model.rating(positive_P.float(), config.rating_offset or 0.0)
+        error_P: Tensor = share_P - Scale.of(config.rating_scale).share(batch.rating_P)
+        return error_P.square()
     assert sampler is not None, "every loss but softmax needs a sampler"
-    positive_P = own_logits(model, query_PD, batch.positive_P)
     drawn = sampler.draw(batch, query_PD.detach(), model, config.negatives, generator)
     negative_PK = negative_logits(model, batch, query_PD, drawn)
     hard_PH = None if drawn.hard is None else negative_logits(model, batch, query_PD, drawn.hard)
@@ -115,7 +123,8 @@ def _domain_loss(
     if hard_PH is not None:
         negative_PK = torch.cat([negative_PK, hard_PH], -1)
     lists = [negative_PK] if further_PN is None else [negative_PK, further_PN]
-    return (losses.bce if config.loss == "bce" else losses.bpr)(positive_P, *lists, weight_P=weight_P)
+    pointwise = {"bce": losses.bce, "bpr": losses.bpr, "mse": losses.brier}[config.loss]
+    return pointwise(positive_P, *lists, weight_P=weight_P)
 
 
 def _weighted(loss_P: Tensor, weight_P: Tensor | None) -> Tensor:
@@ -125,18 +134,20 @@ def _weighted(loss_P: Tensor, weight_P: Tensor | None) -> Tensor:
 def negative_logits(model: Model, batch: Batch, query_PD: Tensor, drawn: Negatives) -> Tensor:
     """Logits (P, K) of what a sampler drew; -inf where a shared negative is the query's own positive."""
     if drawn.vectors is not None:
-        return model.logits(query_PD, drawn.vectors)
+        return model.logits(query_PD, drawn.vectors, batch.domain)
     assert drawn.ids is not None
     if drawn.ids.ndim == 1:
-        logit_PM = model.logits(query_PD, model.items(drawn.ids))
+        logit_PM = model.logits(query_PD, model.items(drawn.ids), batch.domain)
         return logit_PM.masked_fill(drawn.ids == batch.positive_P[:, None], -torch.inf)
-    return model.logits(query_PD, model.items(drawn.ids))
+    return model.logits(query_PD, model.items(drawn.ids), batch.domain)
 
 
-def own_logits(model: Model, query_PD: Tensor, ids_P: Tensor) -> Tensor:
-    """Logit (P,) of one item for each query."""
+def own_logits(model: Model, domain: str, query_PD: Tensor, ids_P: Tensor) -> Tensor:
+    """Logit (P,) of one item of the domain for each query."""
     item_PD = model.items(ids_P)
-    return (query_PD * item_PD).sum(-1) if model.product else model.logits(query_PD, item_PD[:, None])[:, 0]
+    if model.product:
+        return (query_PD * item_PD).sum(-1)
+    return model.logits(query_PD, item_PD[:, None], domain)[:, 0]
 
 
 def compiled(model: Model) -> Callable[..., Tensor]:

@@ -28,7 +28,7 @@ def fingerprint(facts: Mapping[str, Any], phase: Phase, config: TrainConfig, sam
     ``facts``: what holds for the whole run (model, data, split, seed, processes).
     """
     drawn = None if sampler is None else {"name": sampler.name, **dataclasses.asdict(sampler.config)}
-    told = {"phase": dataclasses.asdict(phase), "train": dataclasses.asdict(config), "sampler": drawn, **facts}
+    told = {"phase": dataclasses.asdict(phase), "train": config.recorded(), "sampler": drawn, **facts}
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -14,13 +14,14 @@ class Progress:
     phase: int = 0
     epoch: int = 0
     best: float = float("-inf")
+    """The best value of the metric; an error's with its sign turned, so that higher is better."""
     best_epoch: int = 0
     since_best: int = 0
     """Validations since the best one."""
     finished: bool = False
 
     def validated(self, value: float, config: TrainConfig) -> bool:
-        """Take in a validation; True where it is at least as good as the best."""
+        """Take in a validation, higher is better; True where it is at least as good as the best."""
         if value >= self.best:
             self.best, self.best_epoch, self.since_best = value, self.epoch, 0
             return True

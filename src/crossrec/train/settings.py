@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+WHERE_SET = ("task", "rating_scale", "rating_offset")
+"""Settings that are recorded only where they differ from their defaults: a run without them has the record, and a phase the
+mark, that it had before they existed, so that it is resumed and taken over."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of training."""
 
-    loss: Literal["bce", "bpr", "softmax", "sampled_softmax", "own"] = "sampled_softmax"
-    """Objective; ``softmax`` is over the whole domain and needs no negatives; ``own`` is that of a model that has one."""
+    loss: Literal["bce", "bpr", "softmax", "sampled_softmax", "mse", "own"] = "sampled_softmax"
+    """Objective; ``softmax`` is over the whole domain and needs no negatives; ``mse`` is the squared error of a rating (or of a
+    click) as a share of its scale; ``own`` is that of a model that has one."""
+    task: Literal["ranking", "ratings", "clicks"] = "ranking"
+    """What is predicted: the item that comes next, the rating of an event (``loss=mse``), or whether it happened at all
+    (``bce`` or ``mse`` against one negative). Loss, negatives and validation follow where they are not said (DIAGAE, 0.3)."""
+    rating_scale: tuple[float, ...] = (1.0, 5.0)
+    """Lowest and highest rating (DIAGAE, 0.3)."""
+    rating_offset: float | None = None
+    """Added to every score before it becomes a rating (``task=ratings``); None: the logit of the mean training rating of the
+    target, so that who or what is unknown is rated so (ours; DIAGAE, 0.3: 0)."""
     negatives: int = 512
     """Negatives per positive (shared by the batch where the sampler shares)."""
     lr: float = 1e-3
@@ -38,9 +51,9 @@ class TrainConfig:
     min_epochs: int = 0
     """Never stop before this epoch."""
     metric: str = "ndcg@10"
-    """Validation metric that chooses the epoch."""
+    """Validation metric that chooses the epoch; the lowest where it is an error (``mae``, ``rmse``)."""
     protocol: str = "full"
-    """Validation protocol: ``full``, ``sampled:N`` or ``authors``."""
+    """Validation protocol: ``full``, ``sampled:N``, ``authors``, ``ratings``, ``clicks``, ``liked`` or ``liked:N``."""
     first: Literal["any", "domain", "all"] = "any"
     """Which first event of a row is predicted: with an event of any kind before it, of its own domain, or none needed."""
     clip: float | None = None
@@ -51,3 +64,13 @@ class TrainConfig:
     """Run the training step through ``torch.compile``."""
     checkpoint_seconds: float = 30.0
     """At least this many seconds between checkpoints (one is written at an epoch's end); resume is exact from any."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether the objective needs negatives of a sampler."""
+        return self.loss not in ("softmax", "own") and self.task != "ratings"
+
+    def recorded(self) -> dict[str, Any]:
+        """The settings as ``config.json`` has them."""
+        plain = TrainConfig()
+        return {k: v for k, v in asdict(self).items() if k not in WHERE_SET or v != getattr(plain, k)}

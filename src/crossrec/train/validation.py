@@ -1,26 +1,28 @@
-"""Validation: the targets of a run ranked on their validation parts, and the one value that the epoch is chosen by."""
+"""Validation: the targets of a run measured on their validation parts, and the one value that the epoch is chosen by."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from crossrec.data.batches import Batcher
+from crossrec.data.scale import Scale
 from crossrec.data.splits import Split
-from crossrec.evaluation.metrics import per_user
-from crossrec.evaluation.protocols import Protocol
+from crossrec.evaluation.protocols import check_metric, open_protocol
 from crossrec.models.base import Model, Phase
+from crossrec.train.settings import TrainConfig
 
 
 class Validation:
-    """Ranks the validation events of the targets that a phase is about."""
+    """Measures the validation events of the targets that a phase is about."""
 
-    def __init__(self, split: Split, metric: str, protocol: str, seed: int) -> None:
-        """Raises InputError for an unknown metric or protocol."""
-        per_user(metric, np.ones(1), np.ones(1, dtype=np.int64))
+    def __init__(self, split: Split, config: TrainConfig, seed: int) -> None:
+        """Raises InputError for an unknown protocol, and for a metric that it does not give."""
+        check_metric(config.protocol, config.metric)
         self.split = split
-        self.protocols = {name: Protocol(protocol, split.held(name).valid, seed) for name in split.targets}
+        scale, offset = Scale.of(config.rating_scale), config.rating_offset or 0.0
+        self.protocols = {
+            name: open_protocol(config.protocol, split.held(name).valid, seed, scale, offset) for name in split.targets
+        }
         self.batchers: dict[str, Batcher] = {}
 
     def begin(self, phase: Phase, model: Model, batcher: Batcher) -> None:
@@ -39,14 +41,13 @@ class Validation:
     def rank(self, model: Model, metric: str, draw: int) -> tuple[float, dict[str, Any]]:
         """The value to choose by, which is the mean of the metric over the targets, and what a record says.
 
-        ``valid`` are the figures of the run's own target. Where several are ranked, ``valid_further`` are those of the
+        ``valid`` are the figures of the run's own target. Where several are measured, ``valid_further`` are those of the
         others, by domain, and ``valid_mean`` is the value.
         """
         figures: dict[str, dict[str, float]] = {}
         for name, batcher in self.batchers.items():
-            ranking = self.protocols[name].rank(model, batcher, draw=draw)
-            value = float(per_user(metric, ranking.rank_N, ranking.candidates_N).mean())
-            figures[name] = ranking.summary() | {metric: value}
+            found = self.protocols[name].measure(model, batcher, draw)
+            figures[name] = found.summary() | {metric: found.value(metric)}
         mean = sum(figure[metric] for figure in figures.values()) / len(figures)
         record: dict[str, Any] = {"valid": figures.pop(self.split.target)}
         return mean, record | ({"valid_further": figures, "valid_mean": mean} if figures else {})

@@ -7,6 +7,7 @@ from typing import Any
 
 from crossrec.config import from_settings
 from crossrec.data.dataset import Dataset
+from crossrec.data.splits.cold_target import ColdTarget
 from crossrec.data.splits.cold_users import ColdUsers
 from crossrec.data.splits.global_time import GlobalTime
 from crossrec.data.splits.last_merged import LastMerged
@@ -18,7 +19,7 @@ from crossrec.errors import InputError, nearest
 
 SPLITS: dict[str, type[Any]] = {
     split.name: split
-    for split in (LeaveLastOut, LastMerged, AuthorsLeaveLastOut, Windows, Ratio, GlobalTime, ColdUsers)
+    for split in (LeaveLastOut, LastMerged, AuthorsLeaveLastOut, Windows, Ratio, GlobalTime, ColdUsers, ColdTarget)
 }
 """Every split by the name that the command line and ``run.json`` use."""
 
@@ -44,6 +45,7 @@ def apply(spec: Mapping[str, Any], data: Dataset) -> Split:
 __all__ = [
     "SPLITS",
     "AuthorsLeaveLastOut",
+    "ColdTarget",
     "ColdUsers",
     "Events",
     "GlobalTime",

@@ -38,6 +38,10 @@ class Events:
         rating_E = None if self.rating_E is None else self.rating_E[order]
         return Events(self.catalogue, self.item_E[order], time_E, rating_E)
 
+    def rated(self, at_N: Ints) -> npt.NDArray[np.bool_]:
+        """Which of the events at these places have a rating: (N,)."""
+        return np.zeros(len(at_N), dtype=bool) if self.rating_E is None else ~np.isnan(self.rating_E[at_N])
+
     def positions(self, domain: str) -> Ints:
         """Indices of a domain's events, ascending."""
         return np.flatnonzero(self.domain_E == self.catalogue.domains.index(domain))

@@ -25,7 +25,8 @@ class Ratio:
     """A share of each user's target events tests, a share validates; at least one of each, and one is left to train.
 
     For ratings and pairs. A user's events are put in the order training, validation, test (each in time order), and
-    every held-out event is asked for given the user's training events. Source: specs of DIAGAE, 13.4 (``warm``).
+    every held-out event is asked for given the user's training events, never another held-out one. Source: specs of
+    DIAGAE, 13.4 (``warm``).
     """
 
     name: ClassVar[str] = "ratio"

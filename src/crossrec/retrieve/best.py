@@ -1,0 +1,50 @@
+"""The k best of rows of scores, ties by the lower place. Q rows, N columns, K kept, L pairs of row and column."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Floats = npt.NDArray[Any]
+"""Vectors or scores: floating numbers."""
+
+
+def best(score_QN: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Columns and values (Q, k) of the k largest scores, best first, ties by the lower column; ``k`` is at most N.
+
+    Only rows where the last that is in ties with the first that is out are looked at again as a whole.
+    """
+    value_QK, place_QK = score_QN.topk(min(k + 1, score_QN.shape[1]), dim=1)
+    if value_QK.shape[1] > k:
+        edge_Q = value_QK[:, k - 1]
+        tied = ((edge_Q == value_QK[:, k]) & torch.isfinite(edge_Q)).nonzero()[:, 0]
+        value_QK, place_QK = value_QK[:, :k].contiguous(), place_QK[:, :k].contiguous()
+        if len(tied):
+            rows_RN, edge_R1 = score_QN[tied], edge_Q[tied, None]
+            above_RN, equal_RN = rows_RN > edge_R1, rows_RN == edge_R1
+            room_R1 = k - above_RN.sum(1, keepdim=True)
+            chosen_RN = above_RN | (equal_RN & (equal_RN.cumsum(1) <= room_R1))
+            place_QK[tied] = chosen_RN.nonzero()[:, 1].view(len(tied), k)
+            value_QK[tied] = rows_RN.gather(1, place_QK[tied])
+    place_QK, order = place_QK.sort(dim=1)
+    value_QK, order = value_QK.gather(1, order).sort(dim=1, descending=True, stable=True)
+    return place_QK.gather(1, order), value_QK
+
+
+def merged(place_QK: Tensor, score_QK: Tensor, score_QB: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """The best of what was found so far and of a block of further columns, which begin at ``first``."""
+    k = place_QK.shape[1]
+    column_QK, value_QK = best(score_QB, min(k, score_QB.shape[1]))
+    place = torch.cat([place_QK, column_QK + first], 1)
+    score, order = torch.cat([score_QK, value_QK], 1).sort(dim=1, descending=True, stable=True)
+    place, score = place.gather(1, order)[:, :k], score[:, :k]
+    return place.masked_fill(score == -torch.inf, -1), score
+
+
+def exclude(score_QN: Tensor, row_L: Tensor, column_L: Tensor) -> None:
+    """Take some pairs of row and column out, in place; columns that are not there are passed over."""
+    here_L = (column_L >= 0) & (column_L < score_QN.shape[1])
+    score_QN[row_L[here_L], column_L[here_L]] = -torch.inf

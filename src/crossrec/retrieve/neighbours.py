@@ -1,0 +1,123 @@
+"""Items like another: the largest cosine of two items' vectors (norms tell of popularity, which queries have already).
+
+Shapes: T triggers (items that neighbours are asked of), K neighbours, N ids of all domains, V items of the domain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from crossrec.data.vocabulary import Ints
+from crossrec.errors import InputError
+from crossrec.recommender import Recommender
+from crossrec.retrieve.best import Floats
+from crossrec.retrieve.index import Index, LeftOut, make_index
+
+RESERVE = 14
+"""Neighbours that are remembered beyond those asked for: what filters take is made up from them first."""
+
+
+class Neighbours:
+    """The items of one domain that are most like an item of any domain that has vectors; never the item itself.
+
+    What was searched once is remembered; filters are held against what is remembered, and where too little is left the
+    search is made again with the filters inside. So the answer is always that of the search.
+    """
+
+    def __init__(self, recommender: Recommender, domain: str, index: Index, *, k: int = 50) -> None:
+        """``index``: of the domain's item vectors as they are; where all are of one length it serves here too.
+
+        Raises InputError for a model without item vectors of more than one number.
+        """
+        if not has_neighbours(recommender):
+            raise InputError(f"{recommender.model.name} has no item vectors that could be compared with each other.")
+        self.model, self.version, self.k = recommender.model, index.version, k
+        self.block = recommender.model.block(domain)
+        vectors = recommender.item_vectors(domain)[1]
+        norm_V = np.linalg.norm(vectors, axis=1)
+        self.scale = float(norm_V.mean())
+        self.index = index
+        if not np.allclose(norm_V, self.scale, rtol=1e-4, atol=0):
+            self.scale = 1.0
+            unit_VD = vectors / np.maximum(norm_V, 1e-12)[:, None]
+            self.index = make_index(unit_VD, version=index.version, kind=index.kind)
+        ids, width = recommender.data.catalogue.num_ids, min(k + RESERVE, len(index))
+        self.has_N = np.zeros(ids, dtype=bool)
+        for name in recommender.model.serves():
+            self.has_N[recommender.model.block(name).start : recommender.model.block(name).stop] = True
+        self._known_N = np.zeros(ids, dtype=bool)
+        self._place_NK, self._score_NK = np.empty((ids, width), np.int32), np.empty((ids, width), np.float32)
+
+    def precompute(self, rows: int = 1024) -> None:
+        """Search for the neighbours of all items now, rather than when they are first asked of."""
+        ids = np.flatnonzero(self.has_N)
+        for a in range(0, len(ids), rows):
+            self._learn(ids[a : a + rows])
+
+    def search(
+        self,
+        id_T: Ints,
+        k: int | None = None,
+        allowed_V: npt.NDArray[np.bool_] | None = None,
+        left_out: LeftOut | None = None,
+    ) -> tuple[Ints, Floats]:
+        """Places and cosines (T, K) of the neighbours of items (global ids), as :meth:`Index.search` gives them."""
+        k = self.k if k is None else k
+        self._learn(np.unique(id_T[~self._known_N[id_T]]))
+        place_TW, score_TW = self._place_NK[id_T].astype(np.int64), self._score_NK[id_T]
+        out = self._without_self(id_T, left_out)
+        kept_TW = place_TW >= 0
+        if allowed_V is not None:
+            kept_TW &= allowed_V[place_TW]
+        if left_out is not None:
+            row_T1 = np.arange(len(id_T))[:, None] * len(self.index)
+            kept_TW &= ~np.isin(row_T1 + place_TW, out.row_L * len(self.index) + out.place_L)
+        enough_T = (kept_TW.sum(1) >= k) | (place_TW.shape[1] >= len(self.index))
+        order = np.argsort(~kept_TW, axis=1, kind="stable")[:, :k]
+        place_TK, score_TK = np.take_along_axis(place_TW, order, 1), np.take_along_axis(score_TW, order, 1)
+        left = np.take_along_axis(kept_TW, order, 1)
+        room = ((0, 0), (0, k - order.shape[1]))
+        place_TK = np.pad(np.where(left, place_TK, -1), room, constant_values=-1)
+        score_TK = np.pad(np.where(left, score_TK, -np.inf), room, constant_values=-np.inf)
+        short = np.flatnonzero(~enough_T)
+        if len(short):
+            at_L = np.searchsorted(short, out.row_L)
+            here = np.append(short, -1)[at_L] == out.row_L
+            place_TK[short], score_TK[short] = self._searched(
+                id_T[short], k, allowed_V, LeftOut(at_L[here], out.place_L[here])
+            )
+        return place_TK, score_TK
+
+    def _learn(self, ids: Ints) -> None:
+        if not len(ids):
+            return
+        found = self._searched(ids, self._place_NK.shape[1], None, self._without_self(ids, None))
+        self._place_NK[ids], self._score_NK[ids] = found
+        self._known_N[ids] = True
+
+    def _searched(
+        self, ids: Ints, k: int, allowed_V: npt.NDArray[np.bool_] | None, out: LeftOut
+    ) -> tuple[Ints, Floats]:
+        with torch.no_grad():
+            vectors = F.normalize(self.model.items(torch.as_tensor(ids, device=self.model.device)), dim=1).cpu().numpy()
+        place_TK, score_TK = self.index.search(vectors, k, allowed_V, version=self.version, left_out=out)
+        return place_TK, score_TK / self.scale
+
+    def _without_self(self, ids: Ints, left_out: LeftOut | None) -> LeftOut:
+        place_T = ids - self.block.start
+        own = np.flatnonzero((place_T >= 0) & (place_T < len(self.block)))
+        if left_out is None:
+            return LeftOut(own, place_T[own])
+        return LeftOut(np.concatenate([left_out.row_L, own]), np.concatenate([left_out.place_L, place_T[own]]))
+
+
+def has_neighbours(recommender: Recommender) -> bool:
+    """Whether the run's items have vectors that can be compared: the score is a product of more than one number."""
+    if not recommender.model.product:
+        return False
+    with torch.no_grad():
+        first = recommender.model.block(recommender.target).start
+        return recommender.model.items(torch.tensor([first], device=recommender.device)).shape[-1] > 1

@@ -1,0 +1,1 @@
+"""In production: events and histories kept, answers served, arms compared, runs updated."""
