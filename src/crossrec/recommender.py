@@ -145,8 +145,8 @@ class Recommender:
         if task == "clicks":
             return logits.sigmoid().numpy()
         with torch.no_grad():
-            shares = self.model.rating(logits.to(self.device), train.get("rating_offset", 0.0)).clamp(0, 1).cpu().numpy()
-        return np.asarray(Scale.of(train.get("rating_scale", (1.0, 5.0))).rating(shares))
+            share_NV = self.model.rating(logits.to(self.device), train.get("rating_offset", 0.0))
+        return np.asarray(Scale.of(train.get("rating_scale", (1.0, 5.0))).rating(share_NV.clamp(0, 1).cpu().numpy()))
 
     def item_vectors(self, domain: str | None = None) -> tuple[pa.Array, np.ndarray]:
         """Own ids of a domain's items and their vectors (V, D): a query's product with them is the score."""
