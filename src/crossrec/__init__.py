@@ -34,16 +34,30 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it against _PLA
     from crossrec.experiments.report import write_report as write_report
     from crossrec.models.base import Model as Model
     from crossrec.models.bert4rec import BERT4Rec as BERT4Rec
+    from crossrec.models.biasmf import BiasMF as BiasMF
+    from crossrec.models.bitgcf import BiTGCF as BiTGCF
     from crossrec.models.bprmf import BPRMF as BPRMF
     from crossrec.models.c2dsr import C2DSR as C2DSR
     from crossrec.models.cl4srec import CL4SRec as CL4SRec
+    from crossrec.models.conet import CoNet as CoNet
     from crossrec.models.dagcn import DAGCN as DAGCN
+    from crossrec.models.darec import DARec as DARec
     from crossrec.models.dasl import DASL as DASL
+    from crossrec.models.dasl_ctr import DASLCTR as DASLCTR
     from crossrec.models.datmdi import DATMDI as DATMDI
     from crossrec.models.ddghm import DDGHM as DDGHM
+    from crossrec.models.ddtcdr import DDTCDR as DDTCDR
+    from crossrec.models.diagae import DIAGAE as DIAGAE
+    from crossrec.models.disencdr import DisenCDR as DisenCDR
     from crossrec.models.encoder import Encoder as Encoder
+    from crossrec.models.etl import ETL as ETL
+    from crossrec.models.gcmc import GCMC as GCMC
     from crossrec.models.gru4rec import GRU4Rec as GRU4Rec
+    from crossrec.models.herec import HERec as HERec
     from crossrec.models.itemknn import ItemKNN as ItemKNN
+    from crossrec.models.lightgcn import LightGCN as LightGCN
+    from crossrec.models.ncfmlp import NCFMLP as NCFMLP
+    from crossrec.models.ngcf import NGCF as NGCF
     from crossrec.models.pinet import PiNet as PiNet
     from crossrec.models.pop import Pop as Pop
     from crossrec.models.psjnet import PSJNet as PSJNet
@@ -64,26 +78,40 @@ _PLACES = {
     "AuthorsLeaveLastOut": "crossrec.data.splits",
     "BERT4Rec": "crossrec.models.bert4rec",
     "BPRMF": "crossrec.models.bprmf",
+    "BiTGCF": "crossrec.models.bitgcf",
+    "BiasMF": "crossrec.models.biasmf",
     "C2DSR": "crossrec.models.c2dsr",
     "CL4SRec": "crossrec.models.cl4srec",
+    "CoNet": "crossrec.models.conet",
     "ColdTarget": "crossrec.data.splits",
     "ColdUsers": "crossrec.data.splits",
     "Columns": "crossrec.data.columns",
     "DAGCN": "crossrec.models.dagcn",
+    "DARec": "crossrec.models.darec",
     "DASL": "crossrec.models.dasl",
+    "DASLCTR": "crossrec.models.dasl_ctr",
     "DATMDI": "crossrec.models.datmdi",
     "DDGHM": "crossrec.models.ddghm",
+    "DDTCDR": "crossrec.models.ddtcdr",
+    "DIAGAE": "crossrec.models.diagae",
     "DataError": "crossrec.errors",
     "Dataset": "crossrec.data.dataset",
+    "DisenCDR": "crossrec.models.disencdr",
+    "ETL": "crossrec.models.etl",
     "Encoder": "crossrec.models.encoder",
     "Filters": "crossrec.data.filters",
+    "GCMC": "crossrec.models.gcmc",
     "GlobalTime": "crossrec.data.splits",
     "GRU4Rec": "crossrec.models.gru4rec",
+    "HERec": "crossrec.models.herec",
     "InputError": "crossrec.errors",
     "ItemKNN": "crossrec.models.itemknn",
     "LastMerged": "crossrec.data.splits",
     "LeaveLastOut": "crossrec.data.splits",
+    "LightGCN": "crossrec.models.lightgcn",
     "Model": "crossrec.models.base",
+    "NCFMLP": "crossrec.models.ncfmlp",
+    "NGCF": "crossrec.models.ngcf",
     "PDRec": "crossrec.plugins.pdrec",
     "PSJNet": "crossrec.models.psjnet",
     "PiNet": "crossrec.models.pinet",

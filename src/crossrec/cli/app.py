@@ -21,6 +21,7 @@ from crossrec.cli.recommend import recommend
 from crossrec.cli.report import report
 from crossrec.cli.reproduce import reproduce
 from crossrec.cli.samplers import samplers
+from crossrec.cli.serve import serve
 from crossrec.cli.simulate import simulate
 from crossrec.cli.train import train
 
@@ -43,6 +44,7 @@ COMMANDS = (
     check_table,
     recommend,
     export,
+    serve,
     ab,
     report,
     models,

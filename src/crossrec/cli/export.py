@@ -26,7 +26,7 @@ def export(
     ],
     json: options.Json = False,
 ) -> None:
-    """Write vectors of items and users, an index, or the query encoder."""
+    """Write vectors, an index or the query encoder of a run."""
     from crossrec.errors import InputError, nearest
     from crossrec.recommender import Recommender
 

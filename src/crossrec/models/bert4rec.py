@@ -21,6 +21,7 @@ from crossrec.models.base import Model, Phase
 from crossrec.nn.cloze import Cloze, Guesser, draw, last_hidden, questions, scattered
 from crossrec.nn.full_softmax import full_softmax
 from crossrec.nn.items import ItemTable
+from crossrec.nn.untraced import untraced
 
 PAPER: Mapping[str, Any] = {
     "loss": "own",
@@ -124,7 +125,7 @@ class BERT4Rec(Model):
         number_N = torch.cat([question.number_b for question in asked])
         return guess_ND[number_N.argsort()[session_P]]
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no type for it
+    @untraced
     def loss(self, batch: Batch) -> Tensor:
         """The mean cross entropy of all hidden events of the batch's rows, at every query: (P,).
 

@@ -25,6 +25,7 @@ from crossrec.nn.items import ItemTable
 from crossrec.nn.similarity import SimilarityConfig
 from crossrec.nn.smoothed_items import SmoothedItems
 from crossrec.nn.transformer import Transformer, TransformerConfig
+from crossrec.nn.untraced import untraced
 
 MERGED = "merged"
 
@@ -159,7 +160,7 @@ class C2DSR(Model):
             h_PD = h_PD.index_add(0, chosen, own_CD)
         return self._query(h_PD)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no type for it
+    @untraced
     def loss(self, batch: Batch) -> Tensor:
         """Losses of the queries, (P,), whose mean is 8.4, each cross entropy a mean over the queries of its domain, and 8.5."""
         weight, count = self.config.weight, len(self.critics) if self.config.weight < 1 else 0

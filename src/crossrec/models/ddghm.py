@@ -21,6 +21,7 @@ from crossrec.nn.dynamic_graphs import DynamicGraphs, Trace
 from crossrec.nn.full_softmax import full_softmax
 from crossrec.nn.items import ItemTable
 from crossrec.nn.journeys import Journey, Rows
+from crossrec.nn.untraced import untraced
 
 STATES = 1 << 17
 """States of merged graphs that are computed together: a bound of the memory where no gradient is wanted (ours)."""
@@ -155,7 +156,7 @@ class DDGHM(Model):
         ]
         return self._read(rows, traces, self._domains(batch))
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no type for it
+    @untraced
     def loss(self, batch: Batch) -> Tensor:
         """Losses of the queries, (P,), whose mean is equation 7.22: the mean cross entropy of every domain, summed, and the
         metric terms, spread evenly.

@@ -7,15 +7,29 @@ from typing import Any
 from crossrec.errors import InputError, nearest
 from crossrec.models.base import Model
 from crossrec.models.bert4rec import BERT4Rec
+from crossrec.models.biasmf import BiasMF
+from crossrec.models.bitgcf import BiTGCF
 from crossrec.models.bprmf import BPRMF
 from crossrec.models.c2dsr import C2DSR
 from crossrec.models.cl4srec import CL4SRec
+from crossrec.models.conet import CoNet
 from crossrec.models.dagcn import DAGCN
+from crossrec.models.darec import DARec
 from crossrec.models.dasl import DASL
+from crossrec.models.dasl_ctr import DASLCTR
 from crossrec.models.datmdi import DATMDI
 from crossrec.models.ddghm import DDGHM
+from crossrec.models.ddtcdr import DDTCDR
+from crossrec.models.diagae import DIAGAE
+from crossrec.models.disencdr import DisenCDR
+from crossrec.models.etl import ETL
+from crossrec.models.gcmc import GCMC
 from crossrec.models.gru4rec import GRU4Rec
+from crossrec.models.herec import HERec
 from crossrec.models.itemknn import ItemKNN
+from crossrec.models.lightgcn import LightGCN
+from crossrec.models.ncfmlp import NCFMLP
+from crossrec.models.ngcf import NGCF
 from crossrec.models.pinet import PiNet
 from crossrec.models.pop import Pop
 from crossrec.models.psjnet import PSJNet
@@ -46,6 +60,20 @@ MODELS: dict[str, type[Model]] = {
         DATMDI,
         SRGNN,
         BERT4Rec,
+        DIAGAE,
+        LightGCN,
+        NGCF,
+        BiTGCF,
+        GCMC,
+        BiasMF,
+        NCFMLP,
+        CoNet,
+        DDTCDR,
+        DARec,
+        DASLCTR,
+        DisenCDR,
+        ETL,
+        HERec,
     )
 }
 

@@ -17,14 +17,14 @@ LOGITS = 1 << 23
 """Logits that are held at once on a CPU: what stays in its cache. A GPU is fed 16 times as many."""
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no type for it
 def full_softmax(query_PD: Tensor, item_VD: Tensor, place_P: Tensor) -> Tensor:
     """Cross entropy of the positive among all items, (P,), as ``losses.softmax(query @ item.T, place)``.
 
     Gradients are made along with the losses, block by block, while the logits are at hand: that takes three products, and
     no second pass over what would not fit into a cache. Under autocast it is the plain formula.
     """
-    if torch.is_autocast_enabled(query_PD.device.type) or not torch.is_grad_enabled():
+    plain = torch.compiler.is_compiling() or torch.is_autocast_enabled(query_PD.device.type)
+    if plain or not torch.is_grad_enabled():
         return losses.softmax(query_PD @ item_VD.T, place_P)
     loss_P: Tensor = _FullSoftmax.apply(query_PD, item_VD, place_P)  # type: ignore[no-untyped-call]  # torch has no type
     return loss_P

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from crossrec.nn.untraced import untraced
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no type for it
+
+@untraced
 def gated_steps(
     input_N3D: Tensor, sizes: Sequence[int], gate_D2D: Tensor, new_DD: Tensor, keep_ND: Tensor | None
 ) -> Tensor:
@@ -28,7 +30,7 @@ def gated_steps(
     return h_ND
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no type for it
+@untraced
 def filter_steps(
     input_N2D: Tensor, sizes: Sequence[int], member_M2D: Tensor, state_D2D: Tensor, keep_ND: Tensor | None
 ) -> Tensor:

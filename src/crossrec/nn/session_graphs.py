@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from crossrec.data.histories import History
 from crossrec.nn.gated_graph import GatedGraph, Readout
+from crossrec.nn.untraced import untraced
 
 
 class Bags(NamedTuple):
@@ -52,7 +53,7 @@ class Sessions:
     many = False
 
     @classmethod
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch has no type for it
+    @untraced
     def of(cls, history: History, steps: int) -> Sessions:
         """The beginnings that the queries of a history know. ``steps``: how far states will look along the edges."""
         place_U, session_P = torch.unique(history.at_P, return_inverse=True)
