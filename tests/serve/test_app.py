@@ -195,7 +195,7 @@ def test_what_is_too_much_is_refused(client, body):
         click(item="x" * 257),
         click(kind="k" * 33),
         click(time=-1),
-        click(time=time.time() + 1e6),
+        click(time=1e11),
         click(time="now"),
         click(odd=1),
         {**click(), "domain": "nothing"},
