@@ -105,16 +105,31 @@ class Encoder(Model):
         return h_PD
 
     def queries(self, batch: Batch) -> Tensor:
-        query_PD = self._ready(self.states(batch))
         if self.stage != "blend":
-            return query_PD
-        if batch.domain != self.target:  # the encoder of the target alone knows no other domain's items
-            return torch.cat([torch.zeros_like(query_PD), query_PD], -1)
-        own_PD = self._ready(self.own_encoder(batch.histories["own"], self.own_table))
-        return torch.cat([(1 - self.weight) * own_PD, self.weight * query_PD], -1)
+            return self._ready(self.states(batch))
+        halves, asks_target = [], batch.domain == self.target
+        own, merged = self.counts
+        if merged:
+            query_PD = self._ready(self.states(batch))
+            halves.append(self.weight * query_PD if asks_target else query_PD)
+        if own and asks_target:
+            own_PD = self._ready(self.own_encoder(batch.histories["own"], self.own_table))
+            halves.insert(0, (1 - self.weight) * own_PD)
+        elif own:  # the encoder of the target alone knows no other domain's items
+            halves.insert(0, torch.zeros_like(halves[0]))
+        return torch.cat(halves, -1)
+
+    @property
+    def counts(self) -> tuple[bool, bool]:
+        """Of the blend: whether the model of the target alone counts, and the merged one; what has no weight is not computed."""
+        weight = float(self.weight)
+        return weight < 1, weight > 0 or len(self.serves()) > 1
 
     def items(self, ids: Tensor) -> Tensor:
-        tables = (self.own_table, self.table) if self.stage == "blend" else (self.active[1],)
+        tables = [self.active[1]]
+        if self.stage == "blend":
+            pair = zip((self.own_table, self.table), self.counts, strict=True)
+            tables = [table for table, has in pair if has]
         return torch.cat([similarity.item(table(ids), self.config.similarity) for table in tables], -1)
 
     def _ready(self, h_PD: Tensor) -> Tensor:
