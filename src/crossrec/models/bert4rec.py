@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crossrec.data.batches import Batch, Views
+from crossrec.data.batches import Batch
 from crossrec.data.histories import History
 from crossrec.data.vocabulary import Catalogue
 from crossrec.errors import InputError
-from crossrec.models.base import Model, Phase
+from crossrec.models.base import Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.nn.cloze import Cloze, Guesser, draw, last_hidden, questions, scattered
 from crossrec.nn.full_softmax import full_softmax
 from crossrec.nn.items import ItemTable
@@ -61,7 +62,7 @@ class BERT4RecConfig:
     guessed among its own domain's items (ours)."""
 
 
-class BERT4Rec(Model):
+class BERT4Rec(EveryDomain):
     """A Transformer over whole rows in which events are hidden; it learns to say which they were, by a full softmax.
 
     In every epoch each row comes with new random events hidden, and some come again with the last one hidden alone, which is
@@ -97,19 +98,8 @@ class BERT4Rec(Model):
             self.table.weight[0] = 0
             self.table.weight[:, -1] = 0
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains whose events are in the history, the target first."""
-        return (self.target, *self.sources) if self.config.domains == "merged" else (self.target,)
-
-    def views(self) -> Views:
-        return Views({"history": self.reads}, self.config.max_len)
-
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("train", self.target, also=self.reads[1:], whole=True),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
 
     def items(self, ids: Tensor) -> Tensor:
         e: Tensor = self.table(ids)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from crossrec.data.batches import Batch
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Phase
 from crossrec.models.users import TRAINING, UNIFORM, UserModel
 from crossrec.nn.items import ItemTable
 from crossrec.nn.users import UserTable
@@ -72,13 +71,6 @@ class BiasMF(UserModel):
             self.table.weight[0] = 0
             for weight in (self.table.weight, self.users.weight):
                 weight[:, -1] = 0
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return super().reads if self.config.domains == "merged" else (self.target,)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.reads[1:]),)
 
     def queries(self, batch: Batch) -> Tensor:
         """[p_u, b_u, 1]: (P, D + 2)."""

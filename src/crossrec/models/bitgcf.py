@@ -76,11 +76,6 @@ class BiTGCF(GraphUserModel):
         self.register_buffer("degree_XU", torch.zeros(self.copies, catalogue.num_users, dtype=torch.int64))
 
     @property
-    def reads(self) -> tuple[str, ...]:
-        """All domains, the target first: a domain's place here is its number."""
-        return (self.target, *self.sources)
-
-    @property
     def copies(self) -> int:
         return len(self.reads)
 

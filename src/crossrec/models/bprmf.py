@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossrec.data.batches import Batch, Views
+from crossrec.data.batches import Batch
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.models.published import REALHNS_TRAINING
 from crossrec.nn.items import ItemTable
 
@@ -37,7 +37,7 @@ class BPRMFConfig:
     """Latest events of the history that the mean is taken of (ours)."""
 
 
-class BPRMF(Model):
+class BPRMF(EveryDomain):
     """Matrix factorisation: a vector per user and per item, trained so that an observed item outscores others.
 
     Score p_u q_i + b_i. The bias is one more column, with a one in the query, so that the score is a product.
@@ -73,20 +73,6 @@ class BPRMF(Model):
         with torch.no_grad():
             self.table.weight[0] = 0
             self.table.weight[:, -1] = 0
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains whose items have vectors."""
-        return (self.target, *self.sources) if self.config.domains == "merged" else (self.target,)
-
-    def views(self) -> Views:
-        return Views({"history": self.reads}, self.config.max_len)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.reads[1:]),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
 
     def learn(self, split: Split) -> None:
         for name in self.reads:

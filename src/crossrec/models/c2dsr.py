@@ -17,7 +17,7 @@ from crossrec.data.batches import Batch, Views
 from crossrec.data.histories import History
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.nn import similarity
 from crossrec.nn.full_softmax import full_softmax
 from crossrec.nn.infomax import Infomax, corrupted, joined, row_of
@@ -90,7 +90,7 @@ class Stream(nn.Module):
         return h_PD
 
 
-class C2DSR(Model):
+class C2DSR(EveryDomain):
     """A merged view of the history, and one of every domain alone: the query of a domain is the sum of the two states.
 
     Every view has item vectors of its own, smoothed over the graph of what came next in it, and a causal Transformer. A query
@@ -120,20 +120,9 @@ class C2DSR(Model):
         self.bias = ItemTable(catalogue, self.reads, 1)
         nn.init.zeros_(self.bias.weight)
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains whose events are in the histories, the target first."""
-        return (self.target, *self.sources)
-
     def views(self) -> Views:
         own = {f"own:{name}": (name,) for name in self.reads}
         return Views({MERGED: self.reads, **own}, self.config.max_len)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.sources),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
 
     def learn(self, split: Split) -> None:
         for part in self.modules():

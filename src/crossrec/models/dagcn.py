@@ -21,7 +21,7 @@ from crossrec.data.histories import History
 from crossrec.data.item_graphs import holders, transitions
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.nn.dropout import dropout
 from crossrec.nn.items import ItemTable, table_rows
 from crossrec.nn.sparse_graph import SparseGraph
@@ -49,7 +49,7 @@ class DAGCNConfig:
     """Latest events of every domain that are looked at (ours)."""
 
 
-class DAGCN(Model):
+class DAGCN(EveryDomain):
     """A graph of the users and the items of all domains, made of the training rows alone.
 
     An item reads itself, the users who have it and the items that come next to it in its domain; a user reads itself and
@@ -95,19 +95,8 @@ class DAGCN(Model):
             for zero in (self.nodes[0], self.gathered.bias, self.shared.bias, self.table.weight[:, -1]):
                 zero.zero_()
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains of the graph, the target first."""
-        return (self.target, *self.sources)
-
     def views(self) -> Views:
         return Views({name: (name,) for name in self.reads}, self.config.max_len)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.sources),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
 
     def learn(self, split: Split) -> None:
         row_V = self.row_V.cpu().numpy()

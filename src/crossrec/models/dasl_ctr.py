@@ -21,9 +21,9 @@ from crossrec.data.batches import Batch, Views
 from crossrec.data.histories import History
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.models.users import LONGEST, TRAINING, UNIFORM
-from crossrec.nn.by_domain import asked, by_domain, numbers
+from crossrec.nn.by_domain import by_domain, numbers
 from crossrec.nn.dropout import dropout
 from crossrec.nn.items import ItemTable
 from crossrec.nn.pair_perceptron import in_blocks
@@ -89,7 +89,7 @@ class Tower(nn.Module):
         return logit
 
 
-class DASLCTR(Model):
+class DASLCTR(EveryDomain):
     """logit = b_i + b_u + MLP([q; e_i; p_u]), with sigmoid layers; q = sum over own events of a_k o_k.
 
     o = GRU over [e_item; p_u] of the latest ``window`` events of a domain, u's vector being that of the domain asked for; the
@@ -142,11 +142,6 @@ class DASLCTR(Model):
         )
         self.maps = nn.ParameterList(nn.init.orthogonal_(torch.empty(config.dim, config.dim)) for _ in self.sources)
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains that are learned, the target first: a domain's place here is its number."""
-        return (self.target, *self.sources)
-
     def people(self, x: int) -> UserTable:
         """Vectors and biases of users in the domain of this number."""
         found = self.users[x]
@@ -161,12 +156,6 @@ class DASLCTR(Model):
 
     def views(self) -> Views:
         return Views({name: (name,) for name in self.reads}, LONGEST)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.sources),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
 
     def learn(self, split: Split) -> None:
         for x in range(len(self.reads)):
@@ -183,7 +172,7 @@ class DASLCTR(Model):
             q_CH = self.attended(x, p_CD, [Window(w.item_PK[chosen], w.count_P[chosen]) for w in windows])
             return torch.cat([tower.query(q_CH) + tower.user(p_CD), bias_C1], 1)
 
-        return by_domain(self._asked(batch), asking)
+        return by_domain(self.asked(batch), asking)
 
     def attended(self, x: int, p_PD: Tensor, windows: list[Window]) -> Tensor:
         """q_PH of queries for the domain of this number, by their users' vectors there and their events of every domain."""
@@ -216,8 +205,7 @@ class DASLCTR(Model):
     def items(self, ids: Tensor) -> Tensor:
         """[W_e e_i; b_i]: what candidates add, (..., H + 1)."""
         row_ND, flat = self.table(ids.flatten()), ids.flatten()
-        blocks = [self.block(name) for name in self.reads]
-        share_NH: Tensor = by_domain(numbers(flat, blocks), lambda x, chosen: self._share(x, row_ND[chosen]))
+        share_NH: Tensor = by_domain(numbers(flat, self.blocks), lambda x, chosen: self._share(x, row_ND[chosen]))
         share: Tensor = share_NH.unflatten(0, ids.shape)
         return share
 
@@ -250,9 +238,6 @@ class DASLCTR(Model):
             crooked = (map_DD.T @ map_DD - torch.eye(len(map_DD), dtype=map_DD.dtype, device=map_DD.device)).square()
             total = total + apart + crooked.sum()
         return float(self.config.orthogonal) * total
-
-    def _asked(self, batch: Batch) -> Tensor:
-        return asked(batch, self.reads, [self.block(name) for name in self.reads])
 
     def _share(self, x: int, row_ND: Tensor) -> Tensor:
         return torch.cat([self.tower(x).item(row_ND[:, :-1]), row_ND[:, -1:]], 1)

@@ -19,7 +19,7 @@ from crossrec.data.histories import History
 from crossrec.data.item_graphs import frequent_neighbours
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.nn.dropout import dropout
 from crossrec.nn.gru import Recurrence
 from crossrec.nn.items import ItemTable
@@ -59,7 +59,7 @@ class DomainPart(nn.Module):
         self.transfer, self.readout = SlotTransfer(config.dim), EventReadout(config.dim)
 
 
-class DATMDI(Model):
+class DATMDI(EveryDomain):
     """A reconstruction of DAT-MDI: of the publication only the abstract was at hand, and no program was found.
 
     It rests on public modules of the kinds that the abstract names: session and global graph attention as in GCE-GNN, a
@@ -105,19 +105,8 @@ class DATMDI(Model):
         self.register_buffer("near_WK", torch.zeros(shape, dtype=torch.int64))
         self.register_buffer("weight_WK", torch.zeros(shape))
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains whose sessions are looked at, the target first."""
-        return (self.target, *self.sources)
-
     def views(self) -> Views:
         return Views({name: (name,) for name in self.reads}, self.config.max_len)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.sources),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
 
     def learn(self, split: Split) -> None:
         for name in self.reads:
@@ -134,7 +123,7 @@ class DATMDI(Model):
         return self.table.block(domain)
 
     def queries(self, batch: Batch) -> Tensor:
-        domain_P = self._domains(batch)
+        domain_P = self.asked(batch)
         sessions = [Sessions.of(batch.histories[name]) for name in self.reads]
         events = [self._events(self._part(x), batch.histories[name], sessions[x]) for x, name in enumerate(self.reads)]
         slots = [self._slots(x, sessions[x], events[x], domain_P) for x in range(len(self.reads))]
@@ -152,14 +141,6 @@ class DATMDI(Model):
         found = self.parts[f"domain{x}"]
         assert isinstance(found, DomainPart)
         return found
-
-    def _domains(self, batch: Batch) -> Tensor:
-        """Number of the domain that every query asks for: that of what comes next, else the batch's; (P,)."""
-        number_P = torch.full_like(batch.positive_P, self.reads.index(batch.domain))
-        for x, name in enumerate(self.reads):
-            block = self.block(name)
-            number_P = number_P.masked_fill((batch.positive_P >= block.start) & (batch.positive_P < block.stop), x)
-        return number_P
 
     def _events(self, part: DomainPart, history: History, sessions: Sessions) -> Tensor:
         """What the events of all sessions know: equation 6.14, (M, D)."""

@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossrec.data.batches import Batch, Views
+from crossrec.data.batches import Batch
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.nn import hybrid_metric
+from crossrec.nn.by_domain import numbers
 from crossrec.nn.dynamic_graphs import DynamicGraphs, Trace
 from crossrec.nn.full_softmax import full_softmax
 from crossrec.nn.items import ItemTable
@@ -87,7 +88,7 @@ class DDGHMConfig:
     """Compute every step again for its gradients instead of keeping what it made: less memory, for long histories (ours)."""
 
 
-class DDGHM(Model):
+class DDGHM(EveryDomain):
     """Graphs of items that grow with every event: one per domain, and one of all domains merged.
 
     After an event the states of all nodes of the graphs that it belongs to are updated. When an event of a domain is due,
@@ -126,20 +127,6 @@ class DDGHM(Model):
             self.table.weight[0] = 0
             self.table.weight[:, -1] = 0
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains whose events are in the histories, the target first."""
-        return (self.target, *self.sources)
-
-    def views(self) -> Views:
-        return Views({"history": self.reads}, self.config.max_len)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.sources),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
-
     def items(self, ids: Tensor) -> Tensor:
         e: Tensor = self.table(ids)
         return e
@@ -152,9 +139,9 @@ class DDGHM(Model):
         rows = Rows.of(batch.histories["history"])
         traces = [
             self.graphs(journey, self._start(journey, None), asked=False)
-            for journey in rows.journeys(self._blocks(), STATES)
+            for journey in rows.journeys(self.blocks, STATES)
         ]
-        return self._read(rows, traces, self._domains(batch))
+        return self._read(rows, traces, self.asked(batch).cpu())
 
     @untraced
     def loss(self, batch: Batch) -> Tensor:
@@ -163,7 +150,7 @@ class DDGHM(Model):
 
         Never traced: its loops differ from batch to batch. The steps within could be (on a CPU that gains a twentieth).
         """
-        config, domain_P = self.config, self._domains(batch)
+        config, domain_P = self.config, self.asked(batch).cpu()
         rows = Rows.of(batch.histories["history"])
         count = len(rows.length_b)
         if config.lambda_col or config.lambda_con:
@@ -172,7 +159,7 @@ class DDGHM(Model):
         run = rows.twice() if config.lambda_con else rows
         traces = [
             self.graphs(journey, self._start(journey, hidden_bl), asked=True)
-            for journey in run.journeys(self._blocks(), STATES)
+            for journey in run.journeys(self.blocks, STATES)
         ]
         query_PD = self._read(run, traces, domain_P)
         loss_P = query_PD.new_zeros(len(batch))
@@ -183,21 +170,6 @@ class DDGHM(Model):
                 loss_C = full_softmax(query_PD[chosen], self.item_block(name), place_C)
                 loss_P = loss_P.index_copy(0, chosen, loss_C.to(loss_P.dtype) * (len(batch) / len(chosen)))
         return loss_P + torch.stack([self._metric(x, traces, count) for x in range(len(self.reads))]).sum()
-
-    def _blocks(self) -> list[range]:
-        return [self.block(name) for name in self.reads]
-
-    def _numbers(self, ids: Tensor) -> Tensor:
-        """Number of the domain of every id; -1 for padding."""
-        number = torch.full_like(ids, -1)
-        for x, block in enumerate(self._blocks()):
-            number = number.masked_fill((ids >= block.start) & (ids < block.stop), x)
-        return number
-
-    def _domains(self, batch: Batch) -> Tensor:
-        """Number of the domain that every query asks for, on the host: (P,)."""
-        number_P = self._numbers(batch.positive_P.cpu())
-        return torch.where(number_P < 0, self.reads.index(batch.domain), number_P)
 
     def _start(self, journey: Journey, hidden_bl: Tensor | None) -> Tensor:
         """First states of a walk's nodes: (b, n, D). ``hidden``: the events that the second half of the rows hides.
@@ -211,11 +183,11 @@ class DDGHM(Model):
         row_b = (journey.row_b - len(hidden_bl)).to(self.device)
         event_bn = journey.merged.born_bn.clamp(max=hidden_bl.shape[1]).to(self.device) - 1
         hidden_bn = hidden_bl[row_b.clamp(min=0)[:, None], event_bn] & (row_b >= 0)[:, None] & (item_bn > 0)
-        return torch.where(hidden_bn[..., None], self.masks[self._numbers(item_bn)], start_bnD)
+        return torch.where(hidden_bn[..., None], self.masks[numbers(item_bn, self.blocks)], start_bnD)
 
     def _hidden(self, rows: Rows) -> Tensor:
         """The events that the masked view of every row hides: (b, l)."""
-        number_bl = self._numbers(rows.item_bl.to(self.device))
+        number_bl = numbers(rows.item_bl.to(self.device), self.blocks)
         hidden = [hybrid_metric.hidden(number_bl == x, self.config.gamma) for x in range(len(self.reads))]
         return torch.stack(hidden).any(0)
 

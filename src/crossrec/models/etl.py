@@ -21,9 +21,10 @@ from crossrec.data.scale import Scale
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
 from crossrec.errors import InputError
-from crossrec.models.base import Model, Phase
+from crossrec.models.base import Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.models.users import LONGEST
-from crossrec.nn.by_domain import asked, by_domain, numbers
+from crossrec.nn.by_domain import by_domain, numbers
 from crossrec.nn.gradient_reversal import reversed_gradient
 from crossrec.nn.items import ItemTable
 from crossrec.nn.users import UserTable
@@ -86,7 +87,7 @@ class Coder(nn.Module):
         return F.pad(F.relu(self.hidden(z_RD)), (0, 1), value=1.0)
 
 
-class ETL(Model):
+class ETL(EveryDomain):
     """z_d = ReLU(Enc_d(row of domain d) + h_u); every domain is drawn from its own code and from each other one's, turned.
 
     Encoders and decoders have one hidden layer. A code of domain d is turned to domain e by W_d W_e', where W is the identity
@@ -139,11 +140,6 @@ class ETL(Model):
         self.maps = nn.ParameterList(nn.init.orthogonal_(torch.empty(dim, dim)) for _ in self.sources)
         self.register_buffer("offset", torch.zeros(()))
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains that are learned, the target first: a domain's place here is its number."""
-        return (self.target, *self.sources)
-
     def coder(self, x: int) -> Coder:
         """Encoder and decoder of the domain of this number."""
         found = self.coders[x]
@@ -155,9 +151,6 @@ class ETL(Model):
 
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("train", self.target, also=self.sources, whole=self.config.feedback == "events"),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
 
     def learn(self, split: Split) -> None:
         self.users.learn(split)
@@ -182,7 +175,7 @@ class ETL(Model):
             z_CD = torch.einsum("cx,cxd->cd", of_CX / of_CX.sum(1, keepdim=True), torch.stack(others, 1))
             return self.coder(y).drawn(z_CD)
 
-        return by_domain(asked(batch, self.reads, self._blocks()), asking)
+        return by_domain(self.asked(batch), asking)
 
     def items(self, ids: Tensor) -> Tensor:
         row: Tensor = self.outward(ids)
@@ -232,7 +225,7 @@ class ETL(Model):
         if batch.rating_P is None:
             raise InputError("feedback=ratings, and there are no ratings: leave it out, or take a log that has some.")
         share_P = Scale.of(self.config.scale).share(batch.rating_P)
-        asked_P = asked(batch, self.reads, self._blocks())
+        asked_P = self.asked(batch)
         item_PH, loss_P = self.items(batch.positive_P), torch.zeros_like(share_P)
         for x, y in self._pairs():
             weight = 1.0 if x == y else float(self.config.cross)
@@ -263,7 +256,7 @@ class ETL(Model):
     def _codes(self, batch: Batch, known: Known) -> tuple[Tensor, Tensor]:
         """Codes before the ReLU of every row and domain, (R, X, D), and of which there is anything in the row, (R, X)."""
         h_RD = self.users(known.user_R, () if self.training else batch.histories.values())
-        number_M, codes, there = numbers(known.item_M, self._blocks()), [], []
+        number_M, codes, there = numbers(known.item_M, self.blocks), [], []
         for x in range(len(self.reads)):
             row_M, item_M = known.row_M[number_M == x], known.item_M[number_M == x]
             codes.append(self.coder(x)(row_M, item_M, len(known.user_R), self.config.dropout) + h_RD)
@@ -289,6 +282,3 @@ class ETL(Model):
         assert self.catalogue is not None
         key_M = (row_M * self.catalogue.num_ids + item_M)[item_M > 0].unique()
         return key_M // self.catalogue.num_ids, key_M % self.catalogue.num_ids
-
-    def _blocks(self) -> list[range]:
-        return [self.block(name) for name in self.reads]

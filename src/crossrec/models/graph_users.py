@@ -18,13 +18,12 @@ from crossrec.data.batches import Batch, Views
 from crossrec.data.graphs import Adjacency, build
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.models.users import LONGEST
-from crossrec.nn.by_domain import asked
 from crossrec.nn.graph_users import Made, Nodes, met, state_key
 
 
-class GraphUserModel(Model):
+class GraphUserModel(EveryDomain):
     """Base of the models whose vectors of users and items come out of a graph as a whole, the training rows'.
 
     The graph is gone through once in every training step, and once for a whole evaluation: what was made is kept until a
@@ -63,19 +62,8 @@ class GraphUserModel(Model):
         """X: in how many domains a user has a vector of its own; 1 where it is the same in all."""
         return 1
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains in the graph, the target first."""
-        return (self.target, *self.sources) if self.config.domains == "merged" else (self.target,)
-
     def views(self) -> Views:
         return Views({"history": self.reads}, LONGEST)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.reads[1:]),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
 
     def learn(self, split: Split) -> None:
         users = self.edges(build(split, self.reads).users)
@@ -121,7 +109,7 @@ class GraphUserModel(Model):
         """Vector of every query's user in the domain that is asked for: (P, D)."""
         number_P: Tensor | int = 0
         if self.copies > 1:
-            number_P = asked(batch, self.reads, [self.block(name) for name in self.reads])
+            number_P = self.asked(batch)
         user_P = batch.user_P.clamp(min=0)
         p_PD = F.embedding(user_P + number_P * self.nodes.users, made.user_ND)
         if self.training:

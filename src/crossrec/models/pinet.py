@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossrec.data.batches import Batch, Views
+from crossrec.data.batches import Batch
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.nn.dropout import dropout
 from crossrec.nn.items import ItemTable
 from crossrec.nn.shared_account import GatedUnit, SharedAccountFilter
@@ -56,7 +56,7 @@ class PiNetConfig:
     """Latest events of all domains that are looked at (ours)."""
 
 
-class PiNet(Model):
+class PiNet(EveryDomain):
     """A gated recurrent unit per domain, and per ordered pair of domains a filter and a second unit that reads it.
 
     At each event of a source the filter decides, member by member, what to pass on, given the state of the other domain that
@@ -92,20 +92,6 @@ class PiNet(Model):
         with torch.no_grad():
             self.output.weight[:, -1] = 0
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains whose events are in the histories, the target first."""
-        return (self.target, *self.sources)
-
-    def views(self) -> Views:
-        return Views({"history": self.reads}, self.config.max_len)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.sources),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
-
     def items(self, ids: Tensor) -> Tensor:
         w: Tensor = self.output(ids)
         return w
@@ -115,9 +101,9 @@ class PiNet(Model):
 
     def queries(self, batch: Batch) -> Tensor:
         """[t, h, 1] of the domain of every query's positive, else of the batch's: (P, Q)."""
-        lines = timelines(batch.histories["history"], [self.block(name) for name in self.reads])
+        lines = timelines(batch.histories["history"], self.blocks)
         states = [unit(self.table(line.item_N), line.sizes) for unit, line in zip(self.units, lines, strict=True)]
-        domain_P = self._domains(batch)
+        domain_P = self.asked(batch)
         query_PQ = self.output.weight.new_zeros(len(batch), self.output.weight.shape[1] - 1)
         for y in torch.unique(domain_P).tolist():
             chosen = (domain_P == y).nonzero()[:, 0]
@@ -131,10 +117,3 @@ class PiNet(Model):
             query_CQ = torch.cat([*passed, latest(states[y], lines[y].last_P[chosen])], 1)
             query_PQ = query_PQ.index_copy(0, chosen, query_CQ.to(query_PQ.dtype))
         return F.pad(dropout(query_PQ, self.config.dropout, self.training), (0, 1), value=1.0)
-
-    def _domains(self, batch: Batch) -> Tensor:
-        """Number of the domain that every query asks for: (P,)."""
-        domain_P = torch.full_like(batch.positive_P, self.reads.index(batch.domain))
-        for x, block in enumerate(map(self.block, self.reads)):
-            domain_P = domain_P.masked_fill((batch.positive_P >= block.start) & (batch.positive_P < block.stop), x)
-        return domain_P

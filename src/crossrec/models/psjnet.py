@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossrec.data.batches import Batch, Views
+from crossrec.data.batches import Batch
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.nn.dropout import dropout
 from crossrec.nn.items import ItemTable
 from crossrec.nn.shared_account import GatedUnit, SplitAndJoin
@@ -55,7 +55,7 @@ class PSJNetConfig:
     """Latest events of all domains that are looked at (ours)."""
 
 
-class PSJNet(Model):
+class PSJNet(EveryDomain):
     """PSJNet-II (reconstruction): a gated recurrent unit per domain; what a domain learns of another is split and then joined.
 
     A reconstruction. It rests on the paper's abstract, which says that states are split by role at each time step and that the
@@ -89,20 +89,6 @@ class PSJNet(Model):
         with torch.no_grad():
             self.output.weight[:, -1] = 0
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains whose events are in the histories, the target first."""
-        return (self.target, *self.sources)
-
-    def views(self) -> Views:
-        return Views({"history": self.reads}, self.config.max_len)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.sources),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
-
     def items(self, ids: Tensor) -> Tensor:
         w: Tensor = self.output(ids)
         return w
@@ -112,9 +98,9 @@ class PSJNet(Model):
 
     def queries(self, batch: Batch) -> Tensor:
         """[j, h, 1] of the domain of every query's positive, else of the batch's: (P, Q)."""
-        lines = timelines(batch.histories["history"], [self.block(name) for name in self.reads])
+        lines = timelines(batch.histories["history"], self.blocks)
         states = [unit(self.table(line.item_N), line.sizes) for unit, line in zip(self.units, lines, strict=True)]
-        domain_P = self._domains(batch)
+        domain_P = self.asked(batch)
         query_PQ = self.output.weight.new_zeros(len(batch), self.output.weight.shape[1] - 1)
         for y in torch.unique(domain_P).tolist():
             chosen = (domain_P == y).nonzero()[:, 0]
@@ -130,10 +116,3 @@ class PSJNet(Model):
         transfer: SplitAndJoin = self.transfers[f"{x}-{y}"]  # type: ignore[assignment]  # all of them are
         p_NMD = transfer.split(states[x], latest(states[y], line.known_XN[y]))
         return transfer.join(p_NMD, own_CD, *line.prefixes(chosen))
-
-    def _domains(self, batch: Batch) -> Tensor:
-        """Number of the domain that every query asks for: (P,)."""
-        domain_P = torch.full_like(batch.positive_P, self.reads.index(batch.domain))
-        for x, block in enumerate(map(self.block, self.reads)):
-            domain_P = domain_P.masked_fill((batch.positive_P >= block.start) & (batch.positive_P < block.stop), x)
-        return domain_P

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crossrec.data.batches import Batch, Views
+from crossrec.data.batches import Batch
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.nn.items import ItemTable
 from crossrec.nn.session_graphs import SessionGraphs, Sessions
 
@@ -54,7 +54,7 @@ class SRGNNConfig:
     """Half the weight of the squared norm of all weights: what Adam takes for weight decay (ours; published code: 1e-5)."""
 
 
-class SRGNN(Model):
+class SRGNN(EveryDomain):
     """A directed graph of the visited items, a gated graph network on it, attention over the events asked by the last one.
 
     Every beginning of a row is an instance: a graph of its own, whose states start from the items' vectors. Edges are as
@@ -79,20 +79,6 @@ class SRGNN(Model):
         nn.init.uniform_(self.table.weight, -(config.dim**-0.5), config.dim**-0.5)
         with torch.no_grad():
             self.table.weight[0] = 0
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains whose events are in the history, the target first."""
-        return (self.target, *self.sources) if self.config.domains == "merged" else (self.target,)
-
-    def views(self) -> Views:
-        return Views({"history": self.reads}, self.config.max_len)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.reads[1:]),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
 
     def queries(self, batch: Batch) -> Tensor:
         sessions = Sessions.of(batch.histories["history"], self.config.steps)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from crossrec.data.batches import Batch, Views
 from crossrec.data.histories import History
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
+from crossrec.models.base import Phase
+from crossrec.models.every_domain import EveryDomain
 from crossrec.nn.diffusion import ImportantSteps, Schedule, StepEmbedding, squared_norms
 from crossrec.nn.dropout import dropout
 from crossrec.nn.items import table_rows
@@ -81,7 +82,7 @@ class Known(NamedTuple):
     weight_M: Tensor
 
 
-class TDiffRec(Model):
+class TDiffRec(EveryDomain):
     """A network of one hidden layer that predicts a row of weights from its noised self.
 
     A row is w_min at the oldest item, w_max at the newest, evenly spaced between them in order, and 0 elsewhere; of an
@@ -121,19 +122,11 @@ class TDiffRec(Model):
             self.outward[:, :-1].normal_(std=(2 / (hidden + columns)) ** 0.5)
             self.outward[:, -1].normal_(std=0.001)
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains whose items are columns, the target first."""
-        return (self.target, *self.sources) if self.config.domains == "merged" else (self.target,)
-
     def views(self) -> Views:
         return Views({"history": self.reads}, LONGEST)
 
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("train", self.target, also=self.reads[1:], whole=True),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
 
     def shares(self, history: History, query_M: Tensor, count_P: Tensor) -> Tensor:
         """Where every known event stands between its query's oldest, 0, and newest, 1: (M,), in double precision."""

@@ -13,8 +13,8 @@ from torch import Tensor
 from crossrec.data.batches import Batch, Views
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.base import Model, Phase
-from crossrec.nn.by_domain import asked, by_domain, numbers
+from crossrec.models.every_domain import EveryDomain
+from crossrec.nn.by_domain import by_domain, numbers
 from crossrec.nn.items import ItemTable
 from crossrec.nn.users import UserTable
 
@@ -29,7 +29,7 @@ UNIFORM: Mapping[str, Any] = {"name": "uniform", "shared": False}
 """Negatives among what the user has not in training, drawn for each positive (specs of DDGHM, 5.1)."""
 
 
-class UserModel(Model):
+class UserModel(EveryDomain):
     """Base of the models that know a user by a trained vector, the same in all domains, and compare it by a network.
 
     All events of all domains are positives at once, and all domains can be recommended in. The network is the subclass's:
@@ -43,31 +43,11 @@ class UserModel(Model):
         self.users = UserTable(catalogue, self.reads, self.config.dim)
         self.table.weight.data[1:].normal_(std=0.01)
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The domains that are learned, the target first: a domain's place here is its number."""
-        return (self.target, *self.sources)
-
-    @property
-    def blocks(self) -> list[range]:
-        """The ids of every domain, by its number."""
-        return [self.block(name) for name in self.reads]
-
     def views(self) -> Views:
         return Views({"history": self.reads}, LONGEST)
 
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase("train", self.target, also=self.sources),)
-
-    def serves(self) -> tuple[str, ...]:
-        return self.reads
-
     def learn(self, split: Split) -> None:
         self.users.learn(split)
-
-    def asked(self, batch: Batch) -> Tensor:
-        """Number of the domain that every query asks for: (P,)."""
-        return asked(batch, self.reads, self.blocks)
 
     def people(self, batch: Batch) -> Tensor:
         """Vector of every query's user: (P, D)."""
