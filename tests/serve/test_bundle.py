@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -220,3 +222,29 @@ def test_publishing_overwrites_nothing_and_takes_no_half_run(made, run, tmp_path
         versions.publish(tmp_path / "half", run, "third")
     with pytest.raises(InputError, match="no version was ever"):
         versions.rollback(run)
+
+
+def test_neighbours_are_found_ahead_of_being_asked_of_those_with_the_most_events_first(run, monkeypatch):
+    monkeypatch.setattr("crossrec.serve.bundle.AHEAD", 5)
+    bundle = Bundle.load(run)
+    neighbours = bundle.channels("toys").neighbours
+    counts = np.bincount(bundle.recommender.data.item_E, minlength=len(neighbours.has_N))
+    before = neighbours.unknown(np.arange(len(counts)))
+    assert bundle.ahead()
+    after = neighbours.unknown(before)
+    assert len(after) == len(before) - 5
+    assert counts[np.setdiff1d(before, after)].min() >= counts[after].max()
+    while bundle.ahead():
+        pass
+    assert not len(neighbours.unknown(before))
+
+
+def test_a_served_run_works_ahead_by_itself(run):
+    held = Bundles(run)
+    held.watch()
+    neighbours = held.now.channels("games").neighbours
+    deadline = time.monotonic() + 20
+    while len(neighbours.unknown(np.arange(len(neighbours.has_N)))) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    held.close()
+    assert not len(neighbours.unknown(np.arange(len(neighbours.has_N))))

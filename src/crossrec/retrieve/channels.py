@@ -137,7 +137,9 @@ class Channels:
                 found[1] = self._by_triggers(people.where(warm_N[people.person_L]), allowed_V, out)
         fused = fuse(found, len(self.block), self.config.constant, self.config.most)
         score_M = np.where(warm_N[fused.person_M], np.nan, fused.found_MH[:, 2])
-        at = np.flatnonzero(warm_N[fused.person_M])
+        if self.index is not None and self.index.kind == "exact":
+            score_M = np.where(warm_N[fused.person_M], fused.found_MH[:, 0], score_M)
+        at = np.flatnonzero(warm_N[fused.person_M] & np.isnan(score_M))
         score_M[at] = asked.scores(fused.person_M[at], fused.place_M[at])
         ends = np.searchsorted(fused.person_M, np.arange(len(people) + 1))
         return [

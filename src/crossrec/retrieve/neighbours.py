@@ -51,11 +51,15 @@ class Neighbours:
         self._known_N = np.zeros(ids, dtype=bool)
         self._place_NK, self._score_NK = np.empty((ids, width), np.int32), np.empty((ids, width), np.float32)
 
-    def precompute(self, rows: int = 1024) -> None:
-        """Search for the neighbours of all items now, rather than when they are first asked of."""
-        ids = np.flatnonzero(self.has_N)
+    def precompute(self, ids: Ints | None = None, rows: int = 1024) -> None:
+        """Search for the neighbours of items (global ids; None: all) now, rather than when they are first asked of."""
+        ids = self.unknown(np.flatnonzero(self.has_N) if ids is None else ids)
         for a in range(0, len(ids), rows):
             self._learn(ids[a : a + rows])
+
+    def unknown(self, ids: Ints) -> Ints:
+        """Those of some items that have neighbours which nobody has searched for yet."""
+        return ids[self.has_N[ids] & ~self._known_N[ids]]
 
     def search(
         self,

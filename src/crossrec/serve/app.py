@@ -59,13 +59,14 @@ class Service:
     def __init__(self, engine: Engine, metrics: Metrics) -> None:
         self.engine, self.metrics = engine, metrics
 
-    def recommend(self, request: Request, asked: schemas.RecommendIn) -> schemas.RecommendOut:
+    def recommend(self, request: Request, asked: schemas.RecommendIn) -> Response:
         """The best items of a domain, for a user (known or not) or for a history that is sent along."""
         history = None if asked.history is None else [(each.domain, each.item) for each in asked.history]
         filters = Filters(asked.filters.seen, asked.filters.allow, asked.filters.deny)
         about = (asked.user, history, asked.domain, asked.k, filters, asked.model, asked.page)
         answer = self.engine.recommend(Ask(request.state.request, *about))
-        return schemas.RecommendOut(**_flat(answer), message=MEANING.get(answer.fallback or ""))
+        made = schemas.RecommendOut(**_flat(answer), message=MEANING.get(answer.fallback or ""))
+        return Response(made.model_dump_json(), media_type="application/json")  # it is checked: no second time
 
     def similar(
         self,
@@ -203,7 +204,7 @@ def create_app(engine: Engine, metrics: Metrics | None = None, limits: Limits | 
 
     app = FastAPI(title="crossrec", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     app.add_middleware(Door, limits=limits or Limits(), metrics=counts)
-    app.post("/recommend", responses=ERRORS)(service.recommend)
+    app.post("/recommend", response_model=schemas.RecommendOut, responses=ERRORS)(service.recommend)
     app.post("/events", responses=ERRORS | GONE)(service.events)
     app.get("/similar", responses=ERRORS)(service.similar)
     app.get("/explain", responses=ERRORS)(service.explain)

@@ -23,6 +23,8 @@ from crossrec.serve import versions
 LOG = logging.getLogger("crossrec.serve")
 LOOK = 0.25
 """Seconds between two looks at the pointer."""
+AHEAD, PAUSE = 64, 0.05
+"""Items whose neighbours are searched for ahead of being asked of, at once, and seconds between two such searches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +104,16 @@ class Bundle:
             raise InputError(f"This run recommends in {', '.join(map(repr, self.serves))}, not in {domain!r}.")
         return channels
 
+    def ahead(self) -> bool:
+        """Search for the neighbours of some more items, those with the most events first; whether any were left."""
+        found = False
+        for shelf in self.shelves.values():
+            if shelf.channels is not None and (neighbours := shelf.channels.neighbours) is not None:
+                ids = neighbours.unknown(self._by_events)[:AHEAD]
+                neighbours.precompute(ids)
+                found |= len(ids) > 0
+        return found
+
     def user(self, label: str) -> int:
         """Number of a user whom the run knows; -1 of a stranger."""
         return int(self.recommender.data.users.index([label])[0])
@@ -135,6 +147,13 @@ class Bundle:
     def _users(self) -> pa.Array:
         text = self.recommender.data.users.text
         return text.take(pc.array_sort_indices(text))
+
+    @cached_property
+    def _by_events(self) -> Ints:
+        """Global ids of all items, those with the most events first."""
+        data = self.recommender.data
+        counts = np.bincount(data.item_E, minlength=data.catalogue.num_ids)
+        return np.argsort(-counts, kind="stable")
 
     @cached_property
     def event_counts(self) -> dict[str, int]:
@@ -227,7 +246,7 @@ class Bundles:
         return True
 
     def watch(self) -> None:
-        """Look again and again, in a thread, until :meth:`close`."""
+        """Look again and again, and work ahead while there is anything to do, in a thread, until :meth:`close`."""
         self._thread = threading.Thread(target=self._watch, name=f"watch-{self.name}", daemon=True)
         self._thread.start()
 
@@ -238,9 +257,11 @@ class Bundles:
             self._thread.join()
 
     def _watch(self) -> None:
-        while not self._end.wait(LOOK):
+        busy = True
+        while not self._end.wait(PAUSE if busy else LOOK):
             try:
                 self.look()
+                busy = self.now.ahead()
             except Exception:
                 LOG.exception("%s: the pointer could not be looked at", self.name)
 

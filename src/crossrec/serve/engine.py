@@ -51,7 +51,7 @@ class Job:
     def kind(self) -> tuple[object, ...]:
         """Jobs of one kind are done together."""
         here = (id(self.bundle), self.domain, self.keep_seen, self.allow)
-        return (*here, self.known.label is None, self.known.pairs is None)
+        return (*here, self.known.label is None)
 
 
 class Engine:
@@ -248,7 +248,9 @@ def _pools(jobs: Sequence[Job]) -> list[Pool]:
     first = jobs[0]
     bundle, channels = first.bundle, first.bundle.channels(first.domain)
     labels = None if first.known.label is None else [job.known.label for job in jobs]
-    histories = None if first.known.pairs is None else [job.known.pairs or [] for job in jobs]
+    histories = None
+    if any(job.known.pairs is not None for job in jobs):
+        histories = [recall.pairs_of(bundle, job.known) for job in jobs]
     allowed_V = None
     if first.allow is not None:
         places = bundle.places(first.domain, list(first.allow))
