@@ -60,7 +60,7 @@ def test_slugs(name, slug):
         (Row("A *", ("1",), "pop"), "another row has this name"),
         (Row("B", ("1",), "pop", start="A*", seeds={"authors": 1}), "not run under the same variants"),
         (Row("B", ("1",), "pop", start="A*", together=True), "both are one run for all targets, or neither"),
-        (Row("B", ("1",), "pop", by_target={"toys": {}}, together=True), "no settings of one of them"),
+        (Row("B", ("1",), "pop", by_target={"toys": {}}, together=True), "no settings or sources of one of them"),
     ],
 )
 def test_names_that_do_not_fit_are_said(row, said):

@@ -91,11 +91,10 @@ def reproduce(
 
 
 def _print(found: Reproduction) -> None:
-    headline = found.recipe.headline
     order = list(found.recipe.tables)
     protocols = [name for variant in found.recipe.variants for name in variant.protocols]
     shown = sorted(
-        (one for one in found.cells if one.line.metric == headline),
+        (one for one in found.cells if one.line.metric == found.recipe.shown(one.line.protocol)),
         key=lambda one: (order.index(one.line.table), one.line.target, protocols.index(one.line.protocol)),
     )
     say(found.recipe.title)
@@ -105,7 +104,8 @@ def _print(found: Reproduction) -> None:
         cells = list(group)
         leaky = " (LEAK)" if any(one.leak for one in cells) else ""
         say(f"\nTable {name}: {found.recipe.tables[name]}")
-        say(f"{target}, {protocol}{leaky}, {headline}, {cells[0].line.users:,} users\n")
+        metric, items = cells[0].line.metric, cells[0].line.users
+        say(f"{target}, {protocol}{leaky}, {metric}, {items:,} held-out items\n")
         _print_cells(cells)
     compared = [one for one in shown if one.line.paper is not None]
     reasons = list(dict.fromkeys(f"{one.line.row} for {one.line.target}: {one.why}" for one in compared if one.why))
@@ -122,6 +122,7 @@ def _print(found: Reproduction) -> None:
 
 
 def _print_cells(cells: Sequence[Measured]) -> None:
+    from crossrec.evaluation.metrics import direction
     from crossrec.experiments.wording import p_text
 
     printed, tested = any(one.line.paper is not None for one in cells), any(one.tests for one in cells)
@@ -139,6 +140,10 @@ def _print_cells(cells: Sequence[Measured]) -> None:
         "row",
         "ours (seeds)",
         *(["paper", "gap"] if printed else []),
-        *(["against", "gain", "p"] if tested else []),
+        *(
+            ["against", "gain" if direction(cells[0].line.metric) > 0 else "change (less is better)", "p"]
+            if tested
+            else []
+        ),
     ]
     say(table(head, [row[: len(head)] for row in rows], gives="row"))

@@ -23,12 +23,12 @@ class Line:
     metric: str
     protocol: str
     mean: float
-    """Over the seeds, of the mean over held-out items."""
+    """Over the seeds, of the metric over all held-out items."""
     std: float | None
     """Standard deviation over the seeds; nothing with one seed."""
     seeds: int
     users: int
-    """Held-out items that were ranked."""
+    """Held-out items that were measured."""
     paper: float | None
     """The paper's figure, beside a protocol like its own."""
     p_value: float | None

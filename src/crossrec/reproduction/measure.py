@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossrec.evaluation.metrics import per_user
 from crossrec.evaluation.statistics import differences, t_test
 from crossrec.experiments.checks import check
 from crossrec.experiments.results import Results, read_results
@@ -26,7 +25,7 @@ class Tested:
 
     against: str
     gain: float
-    """Mean difference over users."""
+    """Mean difference over users; of an error, what is below nothing is better."""
     p: float
     """Of the paired t-test."""
     seeds: tuple[int, ...]
@@ -64,7 +63,12 @@ def measured(
     for protocol in cell.variant.protocols:
         own = [read_results(trainings.folder(cell, seed), protocol, cell.target) for seed in seeds]
         check(own, protocol)
-        metrics = {table: metrics_of(table, trainings.recipe, expected) for table in tables if table in cell.tables}
+        own_metrics = list(cell.variant.metrics.get(protocol, ()))
+        metrics = {
+            table: own_metrics or metrics_of(table, trainings.recipe, expected)
+            for table in tables
+            if table in cell.tables
+        }
         tests = _tests(trainings, cell, dict(zip(seeds, own, strict=True)), protocol, set().union(*metrics.values()))
         for table, names in metrics.items():
             for metric in names:
@@ -93,7 +97,7 @@ def _line(
     metric: str,
     tests: Sequence[Tested],
 ) -> Line:
-    values = [float(per_user(metric, result.rank_N, result.candidates_N).mean()) for result in own]
+    values = [result.value(metric) for result in own]
     infos = [read_json(trainings.folder(cell, seed), INFO) for seed in seeds]
     main = next((test for test in tests if test.against == cell.row.against[0]), None)
     return Line(

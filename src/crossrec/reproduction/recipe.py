@@ -22,6 +22,8 @@ class Data:
     """What is kept of the logs: settings of :class:`~crossrec.data.filters.Filters`."""
     tables: tuple[str, ...] | None = None
     """The tables that are made of these logs; None: all."""
+    domains: tuple[str, ...] | None = None
+    """The domains that are read; None: all there are."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Variant:
     """Settings of training that come with it."""
     tables: tuple[str, ...] | None = None
     """The tables that are made under it; None: all."""
+    metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Per protocol, what is measured in place of the metrics of a table, the one first that is shown where only one is."""
 
 
 HONEST = Variant("honest", "leave-last-out", ("sampled:99", "full"), ("sampled:99",), {"train.protocol": "sampled:99"})
@@ -72,6 +76,8 @@ class Row:
     """Per variant, how many seeds: 1, 2, ... A variant that is not here is not run."""
     targets: tuple[str, ...] | None = None
     """None: all targets."""
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Per target, the domains that are learned from; for a target that is not here all others."""
     together: bool = False
     """Whether one run serves all targets: trained for the first, validated and tested in the others as well. The variant's
     split must know further targets (``also``)."""
@@ -123,7 +129,7 @@ class Recipe:
     metrics: tuple[str, ...] = ("ndcg@10", "hr@10")
     """Measured in a table of which the paper has no figures; else what the paper's table has."""
     headline: str = "ndcg@10"
-    """The metric that is shown where only one is."""
+    """The metric that is shown where only one is, unless a variant says it for its protocol."""
     variants: tuple[Variant, ...] = (HONEST, AUTHORS)
     quick: Mapping[str, Any] = field(default_factory=lambda: {"train.epochs": 1, "train.first_eval": 1})
     """Settings of ``--quick``; those that a model does not have are left out."""
@@ -148,16 +154,17 @@ class Recipe:
                 raise InputError(f"{where}: another row has this name already.")
             for kind, said, known in (
                 ("table", row.tables, self.tables),
-                ("target", (*(row.targets or ()), *row.by_target), self.targets),
+                ("target", (*(row.targets or ()), *row.by_target, *row.sources), self.targets),
                 ("variant", row.seeds, [variant.name for variant in self.variants]),
                 ("earlier row", (*row.against, *(name for name in (row.start, row.preferences) if name)), earlier),
             ):
                 for name in said:
                     if name not in known:
                         raise InputError(f"{where}: there is no {kind} {name!r}.{nearest(name, known)}")
-            if row.together and row.by_target:
+            if row.together and (row.by_target or row.sources):
                 raise InputError(
-                    f"{where}: one run for all targets (together) has no settings of one of them (by_target)."
+                    f"{where}: one run for all targets (together) has no settings or sources of one of them (by_target, "
+                    "sources)."
                 )
             if (row.plugin is None) != (row.preferences is None):
                 raise InputError(f"{where}: a plug-in and the row whose run it looks into (preferences) go together.")
@@ -212,6 +219,11 @@ class Recipe:
                 f"protocol {', '.join(dict.fromkeys(variants))}."
             )
         return cells
+
+    def shown(self, protocol: str) -> str:
+        """The metric that is shown of a protocol where only one is."""
+        own = [variant.metrics[protocol][0] for variant in self.variants if protocol in variant.metrics]
+        return own[0] if own else self.headline
 
     def usual(self, table: str) -> list[str]:
         """The variants of a table where none is named: ``honest``, or those that make this one where that does not."""

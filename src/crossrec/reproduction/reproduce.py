@@ -105,7 +105,8 @@ def reproduce(
     for cell, numbers in plan:
         for seed in numbers:
             trainings.check(cell, seed)
-    order = _order(recipe, {table: metrics_of(table, recipe, expected) for table in recipe.tables})
+    own = [name for variant in recipe.variants for names in variant.metrics.values() for name in names]
+    order = _order(recipe, {table: [*metrics_of(table, recipe, expected), *own] for table in recipe.tables})
     found: list[Measured] = []
     for number, (cell, numbers) in enumerate(plan, start=1):
         tell(f"Cell {number} of {len(plan)}: {cell}")

@@ -131,6 +131,11 @@ class Trainings:
         words += ["--seeds", str(seeds)] if seeds != cell.row.seeds[cell.variant.name] else []
         return shlex.join([*words, *(["--quick"] if self.quick else [])])
 
+    def _sources(self, cell: Cell) -> tuple[str, ...]:
+        """The domains that the run of a cell learns from."""
+        others = tuple(name for name in self.data(cell.data).domains if name != cell.served[0])
+        return cell.row.sources.get(cell.target, others)
+
     def _other(self, cell: Cell, name: str | None) -> Cell | None:
         """The same cell of another row."""
         return dataclasses.replace(cell, row=self.recipe.row(name)) if name else None
@@ -148,7 +153,7 @@ class Trainings:
             logs = find_logs(data, self.logs)
             self.tell(f"Reading {logs} ...")
             filters = from_settings(Filters, data.filters) if data.filters else None
-            read = Dataset.from_folder(logs, filters=filters)
+            read = Dataset.from_folder(logs, domains=data.domains, filters=filters)
             if there is not None and there.hash != read.hash:
                 raise InputError(
                     f"{place} was prepared from other logs (hash {there.hash}) than {logs} (hash {read.hash}). Name another "
@@ -178,8 +183,7 @@ class Trainings:
         parts = Asked(row.model, row.sampler, row.plugin, row.preset, settings).assemble()
         source = self._other(cell, row.preferences)
         looked_into = self._asked(source, PREFERENCES_SEED)[0] if source else None
-        others = [name for name in split.data.domains if name != split.target]
-        now = parts.recipe(split, others, row.preset, seed, looked_into)
+        now = parts.recipe(split, self._sources(cell), row.preset, seed, looked_into)
         configs = {"settings": parts.model, "sampler": parts.sampler, "plugin": parts.plugin}
         defaults = {key: part.Config() for key, part in configs.items() if part is not None} | {"train": TrainConfig()}
         plain = {key: dataclasses.asdict(config) for key, config in defaults.items()}
@@ -193,6 +197,7 @@ class Trainings:
             recommender = fit(
                 row.model,
                 self.split(cell),
+                sources=self._sources(cell),
                 sampler=row.sampler,
                 plugin=row.plugin,
                 preferences=looked_into,
