@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,13 @@ import pytest
 import torch
 
 from crossrec.data.splits import LeaveLastOut, Split
+from crossrec.models.base import Model
 from crossrec.recommender import Recommender
+from crossrec.testing.runs import figures, interrupt
+from crossrec.testing.runs import stopped as stopped_runs
 from crossrec.testing.worlds import tiny_world
+from crossrec.train import fit as fitting
+from crossrec.train import loop
 from crossrec.train.fit import fit
 
 Records = Callable[[Path], list[Mapping[str, Any]]]
@@ -63,15 +68,7 @@ def whole(split, tiny, tmp_path_factory) -> Path:
 def stopped(split, tiny, tmp_path) -> Path:
     """The folder of a run that ended in the middle, after its third record."""
 
-    class Stopped(Exception):
-        """Stands for whatever ends a run."""
-
-    def stop(record: Mapping[str, Any]) -> None:
-        if record["epoch"] == 3:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        fit("sasrec", split, out=tmp_path / "stopped", log=stop, **tiny)
+    interrupt(partial(fit, "sasrec", split, **tiny), 3, tmp_path / "stopped")
     return tmp_path / "stopped"
 
 
@@ -89,15 +86,41 @@ def same_run(records) -> Callable[[Path, Path], None]:
     return check
 
 
+@pytest.fixture
+def goes_on(same_run, tmp_path) -> Callable[[Callable[..., object]], list[dict[str, Any]]]:
+    """``goes_on(train)``: stopped after any of its records and resumed, a run ends as one that nothing interrupts, whose
+    records come back.
+    """
+
+    def check(train: Callable[..., object]) -> list[dict[str, Any]]:
+        train(out=tmp_path / "whole")
+        records = figures(tmp_path / "whole")
+        for run in stopped_runs(train, range(1, len(records) + 1), tmp_path):
+            train(out=run, resume=True)
+            same_run(run, tmp_path / "whole")
+        return records
+
+    return check
+
+
+@pytest.fixture
+def trained_on(monkeypatch) -> list[Split]:
+    """The splits that trainings are given from here on."""
+    given: list[Split] = []
+
+    class Watched(loop.Trainer):
+        def __init__(self, model: Model, split: Split, *arguments: Any, **named: Any) -> None:
+            given.append(split)
+            super().__init__(model, split, *arguments, **named)
+
+    monkeypatch.setattr(fitting, "Trainer", Watched)
+    return given
+
+
 @pytest.fixture(scope="session")
 def records() -> Records:
     """The lines of a run's metrics, without the seconds."""
-
-    def read(run: Path) -> list[Mapping[str, Any]]:
-        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        return [{key: value for key, value in line.items() if "seconds" not in key} for line in lines]
-
-    return read
+    return figures
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,6 @@ import torch
 from crossrec.errors import InputError
 from crossrec.evaluation.protocols import Ranking
 from crossrec.models.sasrec import SASRec
-from crossrec.train import fit as fitting
-from crossrec.train import loop
 from crossrec.train.fit import fit
 from crossrec.train.progress import Progress
 from crossrec.train.settings import TrainConfig
@@ -73,19 +71,11 @@ def test_the_run_ends_with_the_weights_of_its_best_epoch(split, tiny, monkeypatc
     assert (fitted.info["best_epoch"], fitted.info["epochs"]) == (2, 4)
 
 
-def test_the_test_part_is_out_of_reach_of_training(split, tiny, monkeypatch):
+def test_the_test_part_is_out_of_reach_of_training(split, tiny, trained_on):
     """What trains gets no test instance; and other test instances change nothing."""
-    given = []
-
-    class Watched(loop.Trainer):
-        def __init__(self, model, split, *arguments, **named):
-            given.append(split)
-            super().__init__(model, split, *arguments, **named)
-
-    monkeypatch.setattr(fitting, "Trainer", Watched)
     other = dataclasses.replace(split, test=split.test.take([2, 0, 1]))
     weights = [fit("sasrec", each, **tiny).model.state_dict() for each in (split, other)]
-    assert [len(each.test) for each in given] == [0, 0]
+    assert [len(each.test) for each in trained_on] == [0, 0]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 

@@ -12,6 +12,7 @@ from crossrec.errors import InputError
 from crossrec.plugins.base import Plugin
 from crossrec.plugins.pdrec import PDRec
 from crossrec.recommender import Recommender
+from crossrec.testing.runs import Interrupted
 from crossrec.testing.worlds import tiny_world
 from crossrec.train.fit import fit
 
@@ -82,16 +83,13 @@ def test_the_plug_in_makes_a_difference_and_the_sampler_stays(split, run):
 
 @pytest.mark.parametrize("at", ["preferences: train 1", "train 2"])
 def test_resume_is_exact_wherever_it_stopped(split, tmp_path, at):
-    class Stopped(Exception):
-        """Stands for whatever ends a run."""
-
     def stop(record):
         if f"{record['phase']} {record['epoch']}" == at:
-            raise Stopped
+            raise Interrupted
 
     settings = BOTH | {"preference_settings": {**SOURCE, "checkpoint_seconds": 0.0}}
     fit("sasrec", split, out=tmp_path / "whole", **settings)
-    with pytest.raises(Stopped):
+    with pytest.raises(Interrupted):
         fit("sasrec", split, out=tmp_path / "run", log=stop, **settings)
     with pytest.raises(InputError, match="not empty"):
         fit("sasrec", split, out=tmp_path / "run", **settings)

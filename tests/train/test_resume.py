@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,32 +54,13 @@ def test_a_finished_run_may_be_resumed(split, tiny, whole, same_run, tmp_path):
     same_run(again, whole)
 
 
-class Stopped(Exception):
-    """Stands for whatever ends a run."""
-
-
 @pytest.mark.parametrize("model, settings", [("twotower", {"source_epochs": 2}), ("sasrec", {"domains": "merged"})])
-def test_a_run_of_several_phases_goes_on_in_the_one_it_was_in(model, settings, split, records, tmp_path, same_run):
+def test_a_run_of_several_phases_goes_on_in_the_one_it_was_in(model, settings, split, goes_on):
     """Stopped after any of its records: earlier phases are not run again, and what they learned is kept."""
     arguments = {"seed": 1, "epochs": 2, "negatives": 8, "checkpoint_seconds": 0.0}
     arguments["model_settings"] = {"dim": 8, "blocks": 1, **settings}
-    fit(model, split, out=tmp_path / "whole", **arguments)
-    count = len(records(tmp_path / "whole"))
-    assert len({line["phase"] for line in records(tmp_path / "whole")}) == 3
-    for number in range(1, count + 1):
-        left = number
-
-        def stop(_: object) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                raise Stopped
-
-        run = tmp_path / f"stopped-{number}"
-        with pytest.raises(Stopped):
-            fit(model, split, out=run, log=stop, **arguments)
-        fit(model, split, out=run, resume=True, **arguments)
-        same_run(run, tmp_path / "whole")
+    records = goes_on(partial(fit, model, split, **arguments))
+    assert len({line["phase"] for line in records}) == 3
 
 
 def test_resume_refuses_other_settings_and_other_data(split, tiny, whole, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,8 +17,6 @@ from crossrec.evaluation.run import evaluate_run
 from crossrec.recommender import Recommender
 from crossrec.runs import read_metrics
 from crossrec.testing.worlds import tiny_world
-from crossrec.train import fit as fitting
-from crossrec.train import loop
 from crossrec.train.fit import fit
 
 WINDOWS = Windows("toys", days=8 / 86_400, min_per_domain=2, also=("games",))
@@ -93,43 +92,17 @@ def test_one_target_is_recorded_as_ever(both, merged):
     assert list(records[0]) == ["phase", "epoch", "epochs", "loss", "seconds", "cpu_seconds", "valid"]
 
 
-class Stopped(Exception):
-    """Stands for whatever ends a run."""
-
-
 @pytest.mark.parametrize("guard", ["none", "choose"])
-def test_a_stopped_run_of_two_targets_goes_on_exactly(both, merged, records, same_run, tmp_path, guard):
+def test_a_stopped_run_of_two_targets_goes_on_exactly(both, merged, goes_on, guard):
     settings = {"dim": 8, "blocks": 1, "domains": "merged", "guard": guard}
     arguments = {**merged, "epochs": 2, "patience": 1, "model_settings": settings}
-    fit("sasrec", both, out=tmp_path / "whole", **arguments)
-    for number in range(1, len(records(tmp_path / "whole")) + 1):
-        left = number
-
-        def stop(_: object) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                raise Stopped
-
-        run = tmp_path / f"stopped-{number}"
-        with pytest.raises(Stopped):
-            fit("sasrec", both, out=run, log=stop, **arguments)
-        fit("sasrec", both, out=run, resume=True, **arguments)
-        same_run(run, tmp_path / "whole")
+    goes_on(partial(fit, "sasrec", both, **arguments))
 
 
-def test_the_test_parts_are_out_of_reach_of_training(both, merged, monkeypatch):
-    given = []
-
-    class Watched(loop.Trainer):
-        def __init__(self, model, split, *arguments, **named):
-            given.append(split)
-            super().__init__(model, split, *arguments, **named)
-
-    monkeypatch.setattr(fitting, "Trainer", Watched)
+def test_the_test_parts_are_out_of_reach_of_training(both, merged, trained_on):
     fit("sasrec", both, **merged | {"epochs": 1})
-    assert [len(given[0].held(name).test) for name in given[0].targets] == [0, 0]
-    assert [len(given[0].held(name).valid) for name in given[0].targets] == [
+    assert [len(trained_on[0].held(name).test) for name in trained_on[0].targets] == [0, 0]
+    assert [len(trained_on[0].held(name).valid) for name in trained_on[0].targets] == [
         len(both.valid),
         len(both.held("games").valid),
     ]

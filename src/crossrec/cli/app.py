@@ -24,6 +24,7 @@ from crossrec.cli.samplers import samplers
 from crossrec.cli.serve import serve
 from crossrec.cli.simulate import simulate
 from crossrec.cli.train import train
+from crossrec.cli.update import update
 
 app = typer.Typer(
     help="Learn from what the same people do in several places, and recommend better in each.",
@@ -45,6 +46,7 @@ COMMANDS = (
     recommend,
     export,
     serve,
+    update,
     ab,
     report,
     models,

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crossrec.data.arrow import from_numpy, text_array, to_numpy
-from crossrec.errors import DataError, nearest
+from crossrec.errors import DataError, InputError, nearest
 
 Ints = npt.NDArray[np.int64]
 FEW = 1000
@@ -60,6 +60,19 @@ class Vocabulary:
         taken = self.text.take(from_numpy(np.asarray(index, dtype=np.int64)))
         return taken if self.kind in ("string", "large_string") else taken.cast(self.kind)
 
+    def extended(self, others: Vocabulary) -> Vocabulary:
+        """These ids at their places, and behind them those of ``others`` that are not among them, in their order.
+
+        The kind stays where the new ids fit it; else all are text.
+        """
+        fresh = others.text.filter(pc.invert(pc.is_in(others.text, value_set=self.text)))
+        kind = self.kind
+        try:
+            fresh.cast(kind)
+        except pa.ArrowInvalid:
+            kind = "string"
+        return Vocabulary(pa.concat_arrays([self.text, fresh]), kind)
+
 
 def _listed(ids: object) -> Iterable[object]:
     if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
@@ -98,6 +111,19 @@ class Catalogue:
             raise DataError(f"There is no domain {domain!r} here.{nearest(domain, self.domains)}")
         at = self.domains.index(domain)
         return range(int(self.starts[at]), int(self.starts[at + 1]))
+
+    def moved_to(self, larger: Catalogue) -> Ints:
+        """The id that each id of this catalogue has in one whose blocks have grown at their ends: (ids,).
+
+        Raises InputError where the other one does not have these domains in this order, or is smaller.
+        """
+        fits = self.domains == larger.domains and all(self.sizes[name] <= larger.sizes[name] for name in self.domains)
+        if not fits or self.num_users > larger.num_users:
+            raise InputError(f"A catalogue of {dict(self.sizes)} cannot have grown to {dict(larger.sizes)}.")
+        shift_D = larger.starts[:-1] - self.starts[:-1]
+        id_V = np.arange(self.num_ids)
+        id_V[1:] += np.repeat(shift_D, list(self.sizes.values()))
+        return id_V
 
     def domain_of(self, ids: npt.ArrayLike) -> Ints:
         """Number of the domain of every id; -1 for padding."""

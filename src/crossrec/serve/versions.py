@@ -9,7 +9,8 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from crossrec.data.beside import folder_beside
@@ -74,22 +75,34 @@ def publish(made: Path, run: Path, name: str, *, parts: Sequence[str] = PARTS) -
     Raises:
         InputError: for a run that is not whole, or a name that is taken.
     """
-    target = folder_of(run, check_name(name))
-    if target.exists():
-        raise InputError(f"{target} is there already: give the new version another name.")
     missing = [part for part in parts if not (made / part).exists()]
     if missing:
         raise InputError(f"{made} cannot be published: there is no {missing[0]} in it.")
-    target.parent.mkdir(exist_ok=True)
-    with folder_beside(target, MANIFEST) as place:
+    with fresh(run, name) as place:
         for part in parts:
             copy = shutil.copytree if (made / part).is_dir() else shutil.copyfile
             copy(made / part, place / part)
+    return folder_of(run, name)
+
+
+@contextmanager
+def fresh(run: Path, name: str) -> Iterator[Path]:
+    """A folder to write a new version into. When the block ends well, it is ``RUN/versions/NAME``, with the hash of every
+    file; when not, it goes away. Nobody is served it yet.
+
+    Raises:
+        InputError: for a name that is taken.
+    """
+    target = folder_of(run, check_name(name))
+    if target.exists():
+        raise InputError(f"{target} is there already: give the new version another name.")
+    target.parent.mkdir(exist_ok=True)
+    with folder_beside(target, MANIFEST) as place:
+        yield place
         write_json(place / MANIFEST, {"format": 1, "files": {each: _hash(place / each) for each in _files(place)}})
         for each in [*_files(place), MANIFEST]:
             _sync(place / each)
     _sync(target.parent)
-    return target
 
 
 def point(run: Path, name: str) -> None:
@@ -152,10 +165,10 @@ def _hash(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text + "\n", encoding="utf-8")
-    _sync(fresh)
-    fresh.replace(path)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text + "\n", encoding="utf-8")
+    _sync(beside)
+    beside.replace(path)
 
 
 def _sync(path: Path) -> None:

@@ -15,15 +15,17 @@ from torch import Tensor
 from crossrec.config import from_settings
 from crossrec.data.batches import Batcher, TrainingRows, deliveries
 from crossrec.data.splits import Split
-from crossrec.errors import InputError
+from crossrec.data.vocabulary import Ints
 from crossrec.evaluation.metrics import direction
 from crossrec.models.base import Model, Phase
 from crossrec.plugins.base import Plugin
 from crossrec.samplers import table
 from crossrec.samplers.base import Sampler
 from crossrec.streams import Streams
-from crossrec.train import distributed, phases
+from crossrec.train import distributed, phases, states
 from crossrec.train.checkpoint import Checkpoint, load_optimizer, optimizer_tensors
+from crossrec.train.failures import TrainingError as TrainingError
+from crossrec.train.failures import check_loss, check_weights
 from crossrec.train.gradients import TableGradients
 from crossrec.train.objective import Parts, compiled, loss_of, soft_loss
 from crossrec.train.plugged import Plugged
@@ -39,10 +41,6 @@ def _sum(*terms: Tensor | None) -> Tensor | None:
     """The sum of the terms that are there; None where none is."""
     there = [term for term in terms if term is not None]
     return torch.stack(there).sum() if there else None
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on (the loss is not a number); the message names the batch that caused it."""
 
 
 class Trainer:
@@ -64,12 +62,20 @@ class Trainer:
         facts: Mapping[str, Any] | None = None,
         start: Path | None = None,
         plugged: Plugged | None = None,
+        chosen: Ints | None = None,
+        adjust: Callable[[TrainConfig], TrainConfig] = lambda config: config,
+        choose: bool = True,
     ) -> None:
-        """``start``: a run whose finished phases are taken over where they are the same; ``facts`` say what is the same."""
+        """``start``: a run whose finished phases are taken over where they are the same; ``facts`` say what is the same.
+        ``chosen``: places of the training rows that steps are made on (None: all). ``adjust``: what becomes of the settings
+        of every phase. ``choose``: whether phases with choices choose anew; if not, what the model holds stays.
+        """
         self.model, self.split, self.sampler, self.streams = model, split, sampler, streams
         self.shared_config = self.config = config
         self.samplers: dict[str, Sampler | None] = {}
         self.plugged = plugged
+        self.rows = split.train if chosen is None else split.train.take(chosen)
+        self.adjust, self.choose = adjust, choose
         self.plugins: dict[str, Plugin] = {}
         self.folder, self.log, self.start = folder, log, start
         self.mark = dict(facts or {}) | {"processes": distributed.world()}
@@ -105,9 +111,9 @@ class Trainer:
             if checkpoint is None and self._take(number, phase):
                 continue
             self.model.begin(phase)
-            if phase.choices:
+            if phase.choices and self.choose:
                 self._choose(phase)
-            else:
+            elif not phase.choices:
                 self._run_phase(phase, checkpoint)
             checkpoint = None
             if number + 1 < len(steps):
@@ -122,7 +128,7 @@ class Trainer:
 
     def _enter(self, phase: Phase) -> None:
         """Settings and sampler of a phase, and its mark: what decides how it ends, with all before it."""
-        self.config = from_settings(TrainConfig, phase.train, base=self.shared_config)
+        self.config = self.adjust(from_settings(TrainConfig, phase.train, base=self.shared_config))
         own = dict(phase.sampler or {})
         self.drawing = table.make(own.pop("name"), **own) if own else self.sampler
         if not self.config.draws:
@@ -136,30 +142,31 @@ class Trainer:
         if groups is None or len(self.taken) < number:
             return False
         self.model.load_state_dict(groups["model"])
-        self._load_streams(groups["streams"])
+        states.load_streams(self.streams, groups["streams"])
         self.taken.append(phase.name)
         return True
 
     def _keep(self, number: int) -> None:
         if self.folder is not None:
-            groups = {"model": self.model.state_dict(), "streams": self._all_streams()}
+            groups = {"model": self.model.state_dict(), "streams": states.gather_streams(self.streams)}
             if distributed.rank() == 0:
                 phases.keep(self.folder, number, self.mark["ends"], groups)
 
     def _run_phase(self, phase: Phase, checkpoint: Checkpoint | None) -> None:
         config, progress = self.config, self.progress
         self._look(phase)
-        learning = self._learning(phase)
+        learning = phases.learning(phase, self.model)
         domains = (phase.domain, *phase.also)
         rated = config.task == "ratings"
-        rows = TrainingRows(self.batcher, self.split.train, domains, config.first, phase.whole, rated)
+        rows = TrainingRows(self.batcher, self.rows, domains, config.first, phase.whole, rated)
         if rated:
             check_rated(phase, len(rows))
         self.samplers = {domain: copy.deepcopy(self.drawing) for domain in domains}
         for domain, sampler in self.samplers.items():
             if sampler is not None:
                 sampler.prepare(self.split, domain, self.device)
-        self._plug_in(phase, rows, domains)
+        plugged = self.plugged if phase.plugin else None
+        self.plugins = {} if plugged is None else plugged.prepared(self.split, rows, domains)
         betas = (config.betas[0], config.betas[1])
         optimizer = torch.optim.AdamW(learning, config.lr, betas, weight_decay=config.weight_decay, fused=True)
         if checkpoint is not None:
@@ -205,12 +212,6 @@ class Trainer:
             self.model.load_state_dict(self.best)
             self.best = {}
 
-    def _learning(self, phase: Phase) -> list[Tensor]:
-        names = tuple(f"{module}." if module else "" for module in phase.modules)
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name.startswith(names))
-        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-
     def _epoch(self, rows: TrainingRows, optimizer: torch.optim.Optimizer) -> float:
         """One pass over the rows; the mean loss of a query."""
         self.model.train()
@@ -230,16 +231,6 @@ class Trainer:
             step_loss, step_count = self._step(rows, index, optimizer, step)
             loss, count = loss + step_loss, count + step_count
         return loss / max(count, 1)
-
-    def _plug_in(self, phase: Phase, rows: TrainingRows, domains: tuple[str, ...]) -> None:
-        """Prepare the plug-in for the domains that the model it looks into knows."""
-        self.plugins = {}
-        if self.plugged is None or not phase.plugin:
-            return
-        for domain in domains:
-            if domain in self.plugged.frozen.model.serves():
-                self.plugins[domain] = copy.deepcopy(self.plugged.plugin)
-                self.plugins[domain].prepare(self.split, rows, domain, self.plugged.frozen.model)
 
     def _facts(self, domain: str) -> Record:
         """What sampler and plug-in say of the epoch."""
@@ -266,8 +257,8 @@ class Trainer:
             extra = _sum(self.model.auxiliary(batch), soft_loss(self.model, batch, parts, self.config, negatives))
         total = weight * loss_P.sum()
         objective = total / queries if extra is None else total / queries + weight * extra / distributed.world()
-        if not torch.isfinite(objective):
-            raise TrainingError(self._describe(batch.user_P, step))
+        where = f"phase {self.progress.phase}, epoch {self.progress.epoch}, batch {step}"
+        check_loss(objective, where, self.split.data.users, batch.user_P)
         objective.backward()
         self.tables.collect(self.model)
         distributed.sum_gradients(self.model)
@@ -275,14 +266,6 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         optimizer.step()
         return float(distributed.total(total.detach())), int(queries)
-
-    def _describe(self, user_P: Tensor, step: int) -> str:
-        users = self.split.data.users.ids(torch.unique(user_P).cpu().numpy()).to_pylist()
-        shown = ", ".join(map(str, users[:20])) + (f" and {len(users) - 20} more" if len(users) > 20 else "")
-        return (
-            f"The loss is not a finite number in phase {self.progress.phase}, epoch {self.progress.epoch}, batch {step} "
-            f"(users {shown}). Lower the learning rate or the scale, or set clip; the last checkpoint is kept."
-        )
 
     def _validate(self) -> Record:
         """What a record says of a validation, which is taken in."""
@@ -296,12 +279,8 @@ class Trainer:
         due = last or time.monotonic() - self.saved_at >= self.config.checkpoint_seconds
         if self.folder is None or not self._together(due):
             return
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
-            raise TrainingError(
-                f"The weights are not finite numbers after phase {self.progress.phase}, epoch {self.progress.epoch}. Lower the "
-                "learning rate or the scale, or set clip; the last checkpoint is kept."
-            )
-        streams, drawing = self._all_streams(), self._all_samplers()
+        check_weights(self.model, f"phase {self.progress.phase}, epoch {self.progress.epoch}")
+        streams, drawing = states.gather_streams(self.streams), states.gather_samplers(self.samplers)
         if distributed.rank() == 0:
             groups = {
                 "model": self.model.state_dict(),
@@ -319,28 +298,6 @@ class Trainer:
             Checkpoint(groups, numbers).save(self.folder)
         self.saved_at = time.monotonic()
 
-    def _all_streams(self) -> dict[str, Tensor]:
-        """The random streams of every process."""
-        return {
-            f"{number}.{name}": state
-            for name, mine in self.streams.state().items()
-            for number, state in enumerate(distributed.gather(mine))
-        }
-
-    def _all_samplers(self) -> dict[str, Tensor]:
-        """What the samplers of every process have learned."""
-        return {
-            f"{number}.{domain}.{name}": state
-            for domain, sampler in self.samplers.items()
-            if sampler is not None
-            for name, mine in sampler.state().items()
-            for number, state in enumerate(distributed.gather(mine.contiguous()))
-        }
-
-    def _load_streams(self, saved: Mapping[str, Tensor]) -> None:
-        mine = f"{distributed.rank()}."
-        self.streams.load_state({name.removeprefix(mine): s for name, s in saved.items() if name.startswith(mine)})
-
     def _together(self, due: bool) -> bool:
         """The first process decides for all whether to save."""
         mine = torch.tensor(int(due and distributed.rank() == 0))
@@ -351,15 +308,6 @@ class Trainer:
         self.model.load_state_dict(groups["model"])
         self.best = {name: value.to(self.device) for name, value in groups["best"].items()}
         load_optimizer(optimizer, groups["optimizer"], checkpoint.numbers["lr"])
-        trained_by = len({name.partition(".")[0] for name in groups["streams"]})
-        if trained_by != distributed.world():
-            raise InputError(
-                f"The checkpoint is of {trained_by} processes and now there are {distributed.world()}: an exact resume needs as "
-                "many."
-            )
-        self._load_streams(groups["streams"])
-        for domain, sampler in self.samplers.items():
-            if sampler is not None:
-                own = f"{distributed.rank()}.{domain}."
-                saved = groups["sampler"]
-                sampler.load_state({name.removeprefix(own): saved[name] for name in saved if name.startswith(own)})
+        states.check_processes(groups["streams"])
+        states.load_streams(self.streams, groups["streams"])
+        states.load_samplers(self.samplers, groups["sampler"])

@@ -1,4 +1,4 @@
-"""Phases that are done: kept in the run folder, and taken over by a run that begins with the very same ones.
+"""What learns in a phase. Phases that are done are kept in the run folder, for a run that begins with the very same ones.
 
 Taking over is exact: weights and random streams are those that the phase would have ended with.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from crossrec.models.base import Phase
+from crossrec.models.base import Model, Phase
 from crossrec.samplers.base import Sampler
 from crossrec.train.checkpoint import Checkpoint
 from crossrec.train.settings import TrainConfig
@@ -30,6 +30,14 @@ def fingerprint(facts: Mapping[str, Any], phase: Phase, config: TrainConfig, sam
     drawn = None if sampler is None else {"name": sampler.name, **dataclasses.asdict(sampler.config)}
     told = {"phase": dataclasses.asdict(phase), "train": config.recorded(), "sampler": drawn, **facts}
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def learning(phase: Phase, model: Model) -> list[Tensor]:
+    """The parameters that learn in a phase; no others want a gradient from here on."""
+    names = tuple(f"{module}." if module else "" for module in phase.modules)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(names))
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 def keep(run: Path, number: int, mark: str, groups: Mapping[str, Mapping[str, Tensor]]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crossrec.data.batches import TrainingRows
 from crossrec.data.splits import Split
 from crossrec.errors import InputError
 from crossrec.plugins.base import Plugin
@@ -20,6 +22,15 @@ class Plugged:
     frozen: Recommender
     recipe: Mapping[str, Any]
     """What is asked of both, as ``config.json`` says it."""
+
+    def prepared(self, split: Split, rows: TrainingRows, domains: Sequence[str]) -> dict[str, Plugin]:
+        """A plug-in for every domain that the model it looks into knows."""
+        found = {}
+        for domain in domains:
+            if domain in self.frozen.model.serves():
+                found[domain] = copy.deepcopy(self.plugin)
+                found[domain].prepare(split, rows, domain, self.frozen.model)
+        return found
 
 
 def check_frozen(frozen: Recommender, split: Split) -> None:
