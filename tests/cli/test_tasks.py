@@ -178,3 +178,24 @@ def test_simulate_plants_opinions(crossrec, tmp_path):
     truth = pq.read_table(tmp_path / "world" / "truth" / "users.parquet")
     assert "opinions_toys" in truth.column_names
     assert json.loads((tmp_path / "world" / "truth" / "world.json").read_text())["world"]["opinions"] == 1.5
+
+
+def test_users_are_told_apart_by_what_is_known_of_them_in_the_target(crossrec, rated, better):
+    buckets = ["0", "1-2", "3-5", "6-10", "11 or more"]
+    outcome = crossrec("compare", rated, better, "--by", "target-interactions")
+    assert outcome.code == 0, outcome.err
+    assert "mae by what is known of users in toys" in outcome.out
+    told = crossrec("compare", rated, better, "--by", "target-interactions", "--json").json()
+    labels = [group["label"] for group in told["groups"]]
+    assert labels == [label for label in buckets if label in labels]
+    assert sum(group["users"] for group in told["groups"]) == told["users"]
+    assert [lift["label"] for lift in told["pairs"][0]["groups"]] == labels
+    alone = crossrec("evaluate", rated, "--by", "target-interactions", "--json").json()
+    shares = alone["protocols"]["ratings"]["by_target_interactions"]
+    assert [share["events"] for share in shares] == labels
+    assert [share["users"] for share in shares] == [group["users"] for group in told["groups"]]
+    shown = crossrec("evaluate", rated, "--by", "target-interactions")
+    assert "ratings, by the events of toys that are known of users" in shown.out
+    wrong = crossrec("evaluate", rated, "--by", "interactions")
+    assert wrong.code == 2
+    assert "Users are not grouped by 'interactions'" in wrong.err

@@ -88,6 +88,15 @@ def test_errors_are_pooled_over_ratings_and_told_per_user():
     assert RATINGS.users("rmse", columns, start_U) == pytest.approx([math.sqrt(0.5), 3.0])
     known = columns | {"known": np.array([1, 1, 0])}
     assert RATINGS.value("mae/known", known, start_U) == pytest.approx(0.5)
+    assert RATINGS.users("mae/known", known, start_U) == pytest.approx([0.5, math.nan], nan_ok=True)
+    assert RATINGS.users("rmse/known", known, start_U) == pytest.approx([math.sqrt(0.5), math.nan], nan_ok=True)
+    fallen = known | {"fallback": np.array([1.0, 5.0, 3.0])}
+    assert RATINGS.value("mae/fallback", fallen, start_U) == pytest.approx(2 / 3)
+    assert RATINGS.users("rmse/fallback", fallen, start_U) == pytest.approx([math.sqrt(0.5), 1.0])
+    for metric, lacking in (("mae/known", columns), ("mae/fallback", known), ("mae/new", fallen)):
+        for measure in (RATINGS.value, RATINGS.users):
+            with pytest.raises(ValueError, match="no metric"):
+                measure(metric, lacking, start_U)
 
 
 def test_the_three_kinds_of_ndcg_are_never_called_one_another():

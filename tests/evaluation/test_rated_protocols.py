@@ -113,6 +113,10 @@ def test_baselines_by_hand(split, model):
     error = np.abs(np.array(predicted) - beside.rating_N).mean()
     assert beside.baselines["biases"]["mae"] == pytest.approx(error, rel=1e-5)
     np.testing.assert_array_equal(beside.known_N, [asked in item for asked in split.test.item_N])
+    alone = [
+        mean + left[user_E[at_T] == user].sum() / (10 + (user_E[at_T] == user).sum()) for user in split.test.user_N
+    ]
+    np.testing.assert_allclose(beside.fallback_N, np.clip(alone, 1, 5), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["valid", "test"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from crossrec.experiments.watched import HeldOut, Watch, Watched
 from crossrec.models.base import Model
 from crossrec.samplers.base import Negatives, Sampler
 from crossrec.samplers.uniform import Uniform, UniformConfig
+from crossrec.testing.runs import figures, stopped
 from crossrec.testing.worlds import tiny_world, world_of
 from crossrec.train.fit import fit
 
@@ -276,35 +278,16 @@ def test_watched_and_unwatched_runs_are_the_same(
         }
 
 
-def figures(run: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if "seconds" not in key} for line in lines]
-
-
-class Stopped(Exception):
-    """Stands for whatever ends a run."""
-
-
 def test_a_resumed_run_goes_on_with_its_records(split: Split, tmp_path: Path) -> None:
     merged = TINY["model_settings"] | {"domains": "merged", "predict": "target", "guard": "choose"}
     arguments: dict[str, Any] = TINY | {"model_settings": merged, "sampler": Best, "epochs": 2}
-    _, whole = watch_negatives("sasrec", split, out=tmp_path / "whole", **arguments)
+    watch = partial(watch_negatives, "sasrec", split, **arguments)
+    _, whole = watch(out=tmp_path / "whole")
     assert whole == read_negatives(tmp_path / "whole")
-    for number in range(1, 1 + len(figures(tmp_path / "whole"))):
-        left = number
-
-        def stop(_: object) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                raise Stopped
-
-        run = tmp_path / f"stopped-{number}"
-        with pytest.raises(Stopped):
-            watch_negatives("sasrec", split, out=run, log=stop, **arguments)
+    for run in stopped(watch, range(1, 1 + len(figures(tmp_path / "whole"))), tmp_path):
         with (run / NEGATIVES).open("a") as file:
             file.write('{"record": 99, "pha')
-        watch_negatives("sasrec", split, out=run, resume=True, **arguments)
+        watch(out=run, resume=True)
         assert (run / NEGATIVES).read_text().splitlines()[: len(whole)] == [json.dumps(line) for line in whole]
         assert read_negatives(run) == whole
 

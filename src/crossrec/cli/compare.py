@@ -25,6 +25,7 @@ def compare(
     target: Annotated[
         str | None, typer.Option(metavar="DOMAIN", help="Compare in this target of every run (default: the runs' own).")
     ] = None,
+    by: options.By = "history",
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap intervals.")] = 0,
     json: options.Json = False,
 ) -> None:
@@ -35,13 +36,13 @@ def compare(
     from crossrec.experiments.compare import compare as find
 
     protocol, metric = evaluate_missing(runs, metric, protocol, target)
-    found = find(runs, metric, protocol, baseline, seed, target)
+    found = find(runs, metric, protocol, baseline, seed, target, by)  # type: ignore[arg-type]  # it says what it does not know
     for text in found.warnings:
         warn(text, json)
     if json:
         emit(found.to_dict())
     else:
-        _print(found)
+        _print(found, means=by != "history")
 
 
 def evaluate_missing(
@@ -65,7 +66,8 @@ def evaluate_missing(
     return protocol, metric
 
 
-def _print(found: Comparison) -> None:
+def _print(found: Comparison, means: bool) -> None:
+    """``means``: whether every group's are printed as well."""
     say(
         f"{found.metric} on {found.domain}, {found.part} part, {found.measured_as}, {found.users:,} users; "
         f"intervals of {found.level:.0%}\n"
@@ -75,6 +77,11 @@ def _print(found: Comparison) -> None:
         for system, mean in zip(found.systems, found.means, strict=True)
     ]
     say(table(["run", "model", "seeds", found.metric, "interval"], rows))
+    if means:
+        names = [system.name for system in found.systems]
+        groups = [[group.label, group.users, *(f"{mean.value:.4f}" for mean in group.means)] for group in found.groups]
+        say(f"\n{found.metric} by what is known of users in {found.domain}")
+        say(table([f"{found.domain} events", "users", *names], groups))
     for pair in found.pairs:
         _print_pair(pair, found.metric)
     say()

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from crossrec.cli import options
+from crossrec.cli.alignment import show
 from crossrec.cli.terminal import emit, note, say, shown, table
+
+if TYPE_CHECKING:
+    from crossrec.data.dataset import Dataset
 
 PAIRS, DOMAINS = 21, 7
 """Pairs of domains, and domains under every filter, that are still printed one by one."""
 
 
 def describe(
-    folder: options.Logs,
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="A folder with one log per domain, named after it; or a prepared one; with --alignment also a run.",
+        ),
+    ],
     target: Annotated[
         str | None, typer.Option(metavar="NAME", help="Hold out in this domain alone (default: each in turn).")
     ] = None,
@@ -27,14 +38,36 @@ def describe(
     position_column: options.PositionColumn = "position",
     duplicates: options.Duplicates = "keep",
     order: options.Order = "time",
+    alignment: Annotated[
+        bool,
+        typer.Option("--alignment", help="Say instead whether users who are alike in one domain are alike in others."),
+    ] = False,
+    by: Annotated[
+        str, typer.Option(metavar="auto|categories|items|vectors", help="What users are compared by, with --alignment.")
+    ] = "auto",
+    vectors: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="A run whose user vectors are compared (one for each domain)."),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the alignment as .svg, .png or .pdf.")] = None,
     json: options.Json = False,
 ) -> None:
     """Say what is in a folder of logs."""
     from crossrec.data.statistics import describe as find
+    from crossrec.errors import InputError
 
     names = options.columns(user_column, item_column, time_column, rating_column, position_column)
+    if not alignment and (by != "auto" or vectors or plot is not None):
+        raise InputError("--by, --vectors and --plot are of the alignment: say --alignment as well.")
     note(f"Reading {folder} ...")
-    data = options.open_data(folder, names, options.listed(domain), duplicates, order)
+
+    def opened() -> Dataset:
+        return options.open_data(folder, names, options.listed(domain), duplicates, order)
+
+    if alignment:
+        show(folder, opened, target, "vectors" if vectors and by == "auto" else by, vectors or [], plot, json)
+        return
+    data = opened()
     facts = find(data, target)
     if json:
         emit({"folder": str(folder), **facts})

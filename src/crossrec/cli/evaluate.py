@@ -25,6 +25,12 @@ def evaluate(
         ),
     ] = None,
     part: Annotated[str, typer.Option(metavar="test|valid", help="Results on valid are not saved.")] = "test",
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="target-interactions", help="Also for users of whom 0, 1-2, 3-5, ... target events are known."
+        ),
+    ] = None,
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
@@ -38,6 +44,8 @@ def evaluate(
 
     if part not in ("test", "valid"):
         raise InputError(f"There is no part {part!r}.{nearest(part, ('test', 'valid'))}")
+    if by not in (None, "target-interactions"):
+        raise InputError(f"Users are not grouped by {by!r}.{nearest(str(by), ('target-interactions',))}")
     for name in protocol or []:
         kind_of(name)
     recommender = Recommender.load(run, device=distributed.device(device))
@@ -57,7 +65,7 @@ def evaluate(
     if "clicks" in names and task_of(recommender.recipe) != "clicks":
         warn("The run was not trained on clicks: its scores are no probabilities, so read AUC and not ACC.", json)
     if json:
-        figures = {target: {"protocols": _figures(found[target], leaks[target])} for target in found}
+        figures = {target: {"protocols": _figures(found[target], leaks[target], by is not None)} for target in found}
         own, *further = found
         told = {"run": str(run), "model": recommender.model.name, "domain": own, "part": part, **figures[own]}
         emit(told | ({"further": {target: figures[target] for target in further}} if further else {}))
@@ -65,18 +73,48 @@ def evaluate(
     for place, (target, rankings) in enumerate(found.items()):
         say(f"{chr(10) if place else ''}{recommender.model.name} on {target}, {part} part of {run}")
         _print(rankings, {name: f" ({word.lower()})" if leak else "" for name, leak in leaks[target].items()})
+        for name, ranking in rankings.items() if by else ():
+            _print_shares(name, ranking)
 
 
-def _figures(outcomes: dict[str, Outcome], leaks: dict[str, str | None]) -> dict[str, Any]:
+def _figures(outcomes: dict[str, Outcome], leaks: dict[str, str | None], shares: bool) -> dict[str, Any]:
     return {
         name: {
             **outcome.summary(),
             **_baselines(outcome),
             "negatives_hash": outcome.negatives_hash,
             "leak": leaks[name],
+            **({"by_target_interactions": _shares(outcome)} if shares else {}),
         }
         for name, outcome in outcomes.items()
     }
+
+
+def _shares(outcome: Outcome) -> list[dict[str, Any]]:
+    from math import isfinite
+
+    return [
+        {
+            "events": share.bucket.label,
+            "users": share.users,
+            **{name: value if isfinite(value) else None for name, value in share.figures.items()},
+        }
+        for share in outcome.by_target_interactions()
+    ]
+
+
+def _print_shares(protocol: str, outcome: Outcome) -> None:
+    """What is known of users down, metrics across."""
+    from crossrec.experiments.wording import figure
+
+    shares = _shares(outcome)
+    head = [name for name in shares[0] if name != "events"]
+    say(f"\n{protocol}, by the events of {outcome.part.target} that are known of users")
+    say(
+        table(
+            [f"{outcome.part.target} events", *head], [[s["events"], *(figure(s[key]) for key in head)] for s in shares]
+        )
+    )
 
 
 def _baselines(outcome: Outcome) -> dict[str, Any]:

@@ -48,6 +48,14 @@ Protocol = Annotated[
         help="full, sampled:99, authors, ratings, clicks, liked, liked:100 (default: what fits the metric, or the first run).",
     ),
 ]
+By = Annotated[
+    str,
+    typer.Option(
+        metavar="history|target-interactions",
+        help="Groups of users: of about as many each by history in every domain, or 0, 1-2, 3-5, 6-10 and more events of the "
+        "target.",
+    ),
+]
 Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ...")]
 
 

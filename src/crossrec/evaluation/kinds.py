@@ -60,29 +60,51 @@ def _ranking_whole(metric: str, columns: Columns, start_U: Ints) -> float:
 
 
 def _ratings_users(metric: str, columns: Columns, start_U: Ints) -> Floats:
-    error_N = columns["predicted"] - columns["rating"]
     if found := re.fullmatch(r"ndcg@([1-9]\d*)/rated", metric):
         return labelled.ndcg_rated(columns["rating"], columns["predicted"], start_U, int(found[1]))
-    if metric == "mae":
-        return labelled.user_means(np.abs(error_N), start_U)
-    if metric == "rmse":
-        return np.sqrt(labelled.user_means(error_N**2, start_U))
-    raise InputError(f"Predicted ratings have no metric {metric!r} of users. Known: mae, rmse, ndcg@K/rated.")
+    name = _error(metric, columns)
+    error_N = _predicted(metric, columns) - columns["rating"]
+    size_N = np.abs(error_N) if name == "mae" else error_N**2
+    if not metric.endswith("/known"):
+        mean_U = labelled.user_means(size_N, start_U)
+    else:
+        known_N = (columns["known"] > 0).astype(np.float64)
+        share_U = labelled.user_means(known_N, start_U)
+        sum_U = labelled.user_means(size_N * known_N, start_U)
+        mean_U = np.divide(sum_U, share_U, out=np.full(len(start_U), np.nan), where=share_U > 0)
+    return mean_U if name == "mae" else np.sqrt(mean_U)
 
 
 def _ratings_whole(metric: str, columns: Columns, start_U: Ints) -> float | None:
     if metric.startswith("ndcg"):
         return None
-    name, _, only = metric.partition("/")
-    if name not in ("mae", "rmse") or only not in ("", "known") or (only and "known" not in columns):
-        known = "mae, rmse, ndcg@K/rated, and mae/known, rmse/known where a run is evaluated"
-        raise InputError(f"Predicted ratings have no metric {metric!r}. Known: {known}.")
-    error_N = columns["predicted"] - columns["rating"]
-    if only:
+    name = _error(metric, columns)
+    error_N = _predicted(metric, columns) - columns["rating"]
+    if metric.endswith("/known"):
         error_N = error_N[columns["known"] > 0]
     if not len(error_N):
         return float("nan")
     return float(np.abs(error_N).mean() if name == "mae" else np.sqrt((error_N**2).mean()))
+
+
+def _error(metric: str, columns: Columns) -> str:
+    """``mae`` or ``rmse``: of all items, of those with a training rating (``/known``), or with one prediction by every model of
+    the others (``/fallback``).
+    """
+    name, _, which = metric.partition("/")
+    needed = {"": set(), "known": {"known"}, "fallback": {"known", "fallback"}}.get(which)
+    if name not in ("mae", "rmse") or needed is None or needed - columns.keys():
+        known = (
+            "mae, rmse, ndcg@K/rated, and where a run is evaluated mae/known, mae/fallback, rmse/known, rmse/fallback"
+        )
+        raise InputError(f"Predicted ratings have no metric {metric!r}. Known: {known}.")
+    return name
+
+
+def _predicted(metric: str, columns: Columns) -> Floats:
+    if metric.endswith("/fallback"):
+        return np.where(columns["known"] > 0, columns["predicted"], columns["fallback"])
+    return columns["predicted"]
 
 
 def _clicks_users(metric: str, columns: Columns, start_U: Ints) -> Floats:
@@ -120,7 +142,7 @@ RATINGS = Kind(
     ("rating", "predicted"),
     _ratings_users,
     ("mae", "rmse", "ndcg@5/rated"),
-    further=("known",),
+    further=("known", "fallback"),
     whole=_ratings_whole,
 )
 CLICKS = Kind("clicks", ("positive", "negative"), _clicks_users, ("acc", "auc", "gauc"), whole=_clicks_whole)

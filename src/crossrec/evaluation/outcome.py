@@ -15,6 +15,18 @@ from crossrec.data.arrow import from_numpy
 from crossrec.data.splits import Part
 from crossrec.data.vocabulary import Ints
 from crossrec.evaluation.kinds import Kind
+from crossrec.evaluation.statistics import Bucket, bucket_of, interaction_buckets
+
+
+@dataclass(frozen=True)
+class Share:
+    """The users of one bucket, by what is known of them in the target."""
+
+    bucket: Bucket
+    """How many events of the target are known of each."""
+    users: int
+    figures: dict[str, float]
+    """Metrics of these users' held-out items alone; NaN for one that says nothing of any of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +70,27 @@ class Outcome(ABC):
         """Every metric, and the number of users."""
         found = {name: self.value(name) for name in (self.shown if names is None else names)}
         return {**found, "users": len(self._by_user[1])}
+
+    def by_target_interactions(self, names: tuple[str, ...] | None = None) -> tuple[Share, ...]:
+        """Every metric by the number of events of the target domain that are known of a user: 0, 1-2, 3-5, 6-10, more.
+
+        Of a user with several held-out items the most that is known at any of them counts. Buckets without users are left out.
+        """
+        columns, start_U = self._by_user
+        order = np.argsort(self.part.user_N, kind="stable")
+        length_N = self.part.history_lengths()[self.part.target][order]
+        count_U = np.diff(start_U, append=len(length_N))
+        length_U = np.maximum.reduceat(length_N, start_U)
+        buckets = interaction_buckets(length_U)
+        level_U = bucket_of(length_U, buckets)
+        found = []
+        for number, bucket in enumerate(buckets):
+            inside_N = np.repeat(level_U == number, count_U)
+            own = {name: value_N[inside_N] for name, value_N in columns.items()}
+            first_U = np.cumsum(count_U[level_U == number]) - count_U[level_U == number]
+            figures = {name: self.kind.value(name, own, first_U) for name in (self.shown if names is None else names)}
+            found.append(Share(bucket, len(first_U), figures))
+        return tuple(found)
 
     def __str__(self) -> str:
         figures = self.summary()

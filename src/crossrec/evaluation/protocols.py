@@ -135,5 +135,7 @@ def check_metric(protocol: str, metric: str) -> None:
     """Raise InputError for an unknown protocol, and for a metric that it does not give."""
     kind = kind_of(protocol)
     drawn = protocol.partition(":")[2] or "1"
-    columns = {name: np.full(1, float(drawn) if name == "negatives" else 1.0) for name in kind.columns}
+    columns = {
+        name: np.full(1, float(drawn) if name == "negatives" else 1.0) for name in (*kind.columns, *kind.further)
+    }
     kind.value(metric, columns, np.zeros(1, dtype=np.int64))

@@ -33,6 +33,8 @@ class Ratings(Outcome):
     predicted_N: Floats
     known_N: npt.NDArray[np.bool_] | None = None
     """Whether the item has a training rating; None where nobody looked."""
+    fallback_N: Floats | None = None
+    """What is predicted of an item that nobody has rated, the same by every model: the mean and the user's bias."""
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     """The figures of ``mean`` (of the training ratings) and ``biases`` (damped, of users and items)."""
 
@@ -43,11 +45,13 @@ class Ratings(Outcome):
     @property
     def columns(self) -> dict[str, npt.NDArray[np.generic]]:
         known = {} if self.known_N is None else {"known": self.known_N.astype(np.int8)}
-        return {"rating": self.rating_N, "predicted": self.predicted_N, **known}
+        fallback = {} if self.fallback_N is None else {"fallback": self.fallback_N}
+        return {"rating": self.rating_N, "predicted": self.predicted_N, **known, **fallback}
 
     @property
     def shown(self) -> tuple[str, ...]:
-        further = () if self.known_N is None or self.known_N.all() else ("mae/known", "rmse/known")
+        new = self.known_N is not None and not self.known_N.all()
+        further = ("mae/known", "rmse/known", "mae/fallback", "rmse/fallback") if new else ()
         return (*(name for name in self.kind.shown if self.ordered or not name.startswith("ndcg")), *further)
 
     @cached_property
@@ -80,7 +84,8 @@ class Ratings(Outcome):
         for name, predicted_N in trained.predict(self.part).items():
             one = replace(self, predicted_N=predicted_N)
             found[name] = {metric: one.value(metric) for metric in one.shown}
-        return replace(self, known_N=trained.count_V[trained.places(self.part)] > 0, baselines=found)
+        known_N = trained.count_V[trained.places(self.part)] > 0
+        return replace(self, known_N=known_N, fallback_N=trained.of_users(self.part), baselines=found)
 
 
 class RatingProtocol:
@@ -140,3 +145,8 @@ class Biases:
         mean_N = np.full(len(part), self.mean)
         biased_N = mean_N + self.user_U[part.user_N] + self.item_V[self.places(part)]
         return {"mean": mean_N, "biases": biased_N.clip(self.scale.low, self.scale.high)}
+
+    def of_users(self, part: Part) -> Floats:
+        """What they predict of items that nobody has rated: (N,)."""
+        predicted_N: Floats = (self.mean + self.user_U[part.user_N]).clip(self.scale.low, self.scale.high)
+        return predicted_N

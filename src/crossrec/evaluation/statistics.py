@@ -15,6 +15,8 @@ from crossrec.errors import InputError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+INTERACTIONS = (0, 2, 5, 10)
+"""Most interactions of the users of every bucket but the last: what helps cold users is seen in the first ones."""
 _EXACT_CELLS = 1024
 _CELLS = 256
 
@@ -63,10 +65,14 @@ class Bucket:
 
     low: int
     high: int
+    last: bool = False
+    """Whether it is meant to hold everybody from ``low`` on."""
 
     @property
     def label(self) -> str:
-        """``"4"`` or ``"3-5"``."""
+        """``"4"``, ``"3-5"`` or ``"11 or more"``."""
+        if self.last:
+            return f"{self.low} or more"
         return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
 
 
@@ -164,6 +170,15 @@ def history_buckets(length_U: Ints, count: int = 5) -> list[Bucket]:
         low_B = [int(positive_U.min()), *(int(high) + 1 for high in high_B[:-1])]
         buckets += [Bucket(low, int(high)) for low, high in zip(low_B, high_B, strict=True)]
     return buckets
+
+
+def interaction_buckets(length_U: Ints) -> list[Bucket]:
+    """Users with 0, 1 and 2, 3 to 5, 6 to 10, and more than 10 interactions; buckets that nobody is in are left out."""
+    length_U = np.asarray(length_U, np.int64)
+    lows = [0, *(high + 1 for high in INTERACTIONS)]
+    buckets = [Bucket(low, high) for low, high in zip(lows, INTERACTIONS, strict=False)]
+    buckets.append(Bucket(lows[-1], int(max(length_U.max(initial=0), lows[-1])), last=True))
+    return [bucket for bucket in buckets if ((length_U >= bucket.low) & (length_U <= bucket.high)).any()]
 
 
 def bucket_of(length_U: Ints, buckets: Sequence[Bucket]) -> Ints:

@@ -42,7 +42,7 @@ def _protocol_of(metric: str | None) -> str | None:
     """The one protocol that gives a metric; None where several do."""
     if metric is None:
         return None
-    if re.fullmatch(r"(mae|rmse)(/known)?|ndcg@\d+/rated", metric):
+    if re.fullmatch(r"(mae|rmse)(/known|/fallback)?|ndcg@\d+/rated", metric):
         return "ratings"
     if metric in ("acc", "gauc"):
         return "clicks"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from crossrec.evaluation.statistics import (
     differences,
     history_buckets,
     holm,
+    interaction_buckets,
     paired_test,
     shares,
     t_test,
@@ -29,6 +31,9 @@ from crossrec.experiments.comparison import DRAWS, LEVEL, NO_DIFFERENCE, SIGNIFI
 from crossrec.experiments.results import read_config, read_results
 from crossrec.experiments.systems import Measured, System, group, measure
 
+By = Literal["history", "target-interactions"]
+"""What users are grouped by."""
+
 
 def compare(
     runs: Sequence[str | Path],
@@ -37,6 +42,7 @@ def compare(
     baseline: Path | str | None = None,
     seed: int = 0,
     target: str | None = None,
+    by: By = "history",
 ) -> Comparison:
     """Compare runs user by user on the held-out items that all of them have.
 
@@ -46,12 +52,17 @@ def compare(
     once, with their mean. ``seed`` is the bootstrap's. ``target``: compare in this domain, one of the targets of every run;
     None: in the runs' own.
 
+    ``by``: which groups of users are looked at. ``history``: by the events that are known of them in every domain, groups of
+    about as many users each; ``target-interactions``: by those of the target alone, 0, 1-2, 3-5, 6-10 and more.
+
     ``metric`` and ``protocol``: where one is not given it follows from the other, or from what the first run was trained for:
     ``ndcg@10`` of ``full``, ``mae`` of ``ratings``, ``auc`` of ``clicks``. Of an error less is better.
 
     Raises InputError where runs are not comparable (other data, target, part, protocol or negatives), lack results, or
     are fewer than two.
     """
+    if by not in get_args(By):
+        raise InputError(f"Users are not grouped by {by!r}.{nearest(by, get_args(By))}")
     folders = [Path(run) for run in runs]
     if len(folders) < 2:
         raise InputError(f"A comparison takes at least two runs, found {len(folders)}.")
@@ -66,7 +77,7 @@ def compare(
     rng = np.random.default_rng(seed)
     first = _baseline(measured.systems, baseline)
     domain = str(results[0].metadata.get("domain"))
-    buckets = _buckets(measured, domain)
+    buckets = _buckets(measured, domain) if by == "history" else _by_interactions(measured, domain)
     others = [number for number in range(len(measured.systems)) if number != first]
     pairs = [_pair(measured, first, second, buckets, rng, direction(metric)) for second in others]
     corrected = holm([pair.test.p for pair in pairs])
@@ -110,6 +121,14 @@ def _buckets(measured: Measured, target: str) -> Buckets:
         if len(buckets) > 1:
             found[domain] = (buckets, bucket_of(measured.history[domain], buckets))
     return found
+
+
+def _by_interactions(measured: Measured, target: str) -> Buckets:
+    if target not in measured.history:
+        raise InputError(f"The results do not say what is known of users in {target!r}: evaluate the runs again.")
+    length_U = measured.history[target]
+    buckets = interaction_buckets(length_U)
+    return {target: (buckets, bucket_of(length_U, buckets))}
 
 
 def _groups(measured: Measured, buckets: Buckets, rng: np.random.Generator) -> list[Group]:

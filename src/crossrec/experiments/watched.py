@@ -20,7 +20,7 @@ from crossrec.data.splits import Split
 from crossrec.data.splits.parts import everything
 from crossrec.data.vocabulary import Ints
 from crossrec.models.base import Model, still
-from crossrec.samplers.base import Negatives, Sampler, Seen
+from crossrec.samplers.base import Negatives, Sampler, SeenPairs
 from crossrec.streams import derive
 
 EVERY = 4
@@ -35,13 +35,13 @@ Truth = Callable[[str, Ints], Singles]
 Sums = defaultdict[str, float]
 
 
-class HeldOut(Seen):
+class HeldOut(SeenPairs):
     """The items of a domain that each user has outside the training rows and not in them."""
 
     def __init__(self, split: Split, domain: str, device: torch.device) -> None:
         everyone = everything(split.data, np.arange(split.data.num_users))
         super().__init__(split.events, everyone, domain, device)
-        trained = Seen(split.events, split.train, domain, device)
+        trained = SeenPairs(split.events, split.train, domain, device)
         self.key_S = self.key_S[~torch.isin(self.key_S, trained.key_S)]
         first_U1 = torch.arange(split.data.num_users + 1, device=device) * self.num_ids
         self.offset_U1 = torch.searchsorted(self.key_S, first_U1)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossrec.data.alignment import jaccard, ranks
 from crossrec.data.graphs import Adjacency
 
 Weights = Literal["uniform", "alignment", "per_user"]
@@ -105,24 +106,9 @@ def agreement(users: Adjacency, others: Adjacency, sample: int = SAMPLE) -> floa
     if len(shared) < FEWEST:
         return 0.0
     pairs = np.triu_indices(len(shared), 1)
-    first, second = (_ranks(_likeness(side, shared)[pairs]) for side in (users, others))
+    first, second = (ranks(jaccard(side.matrix()[shared])[pairs]) for side in (users, others))
     spread = float(first.std() * second.std())
     return float(((first - first.mean()) * (second - second.mean())).mean() / spread) if spread else 0.0
-
-
-def _likeness(side: Adjacency, users: np.ndarray) -> np.ndarray:
-    """Items in common as a share of the items of either, (users, users)."""
-    rows = side.matrix()[users]
-    common = (rows @ rows.T).toarray()
-    count = side.degree_N[users]
-    likeness: np.ndarray = common / (count[:, None] + count - common)
-    return likeness
-
-
-def _ranks(value_N: np.ndarray) -> np.ndarray:
-    """Ranks, equal values at the middle of theirs."""
-    _, place_N, count = np.unique(value_N, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - 0.5 * (count - 1))[place_N]
 
 
 def diagonal(square_NN: Tensor) -> Tensor:
