@@ -75,7 +75,7 @@ def large(size: int) -> None:
     query_RD = torch.randn((size, DIM), generator=generator)
     item_VD = torch.nn.functional.normalize(torch.randn((size, DIM), generator=generator), dim=1)
     item_S = torch.randint(size, (size, SEEN), generator=generator).flatten()
-    seen = bands.Seen(item_S, torch.arange(size + 1) * SEEN)
+    seen = bands.SeenRows(item_S, torch.arange(size + 1) * SEEN)
     block = max(1, bands.BLOCK // (4 * size))
     room = torch.empty(block, size)
 

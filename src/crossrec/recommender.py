@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from crossrec.data.arrow import as_array, from_numpy
-from crossrec.data.batches import Batch, Batcher
+from crossrec.data.askers import Askers, askers, by_number, items_of, known, listed
+from crossrec.data.askers import History as History
+from crossrec.data.batches import Batcher
 from crossrec.data.dataset import Dataset
 from crossrec.data.ragged import stretches
 from crossrec.data.scale import Scale
 from crossrec.data.splits import Events
-from crossrec.data.vocabulary import Ints
 from crossrec.errors import InputError
 from crossrec.models import table as models
 from crossrec.models.base import Model
@@ -25,9 +26,6 @@ from crossrec.runs import CONFIG, DATA, INFO, WEIGHTS, read_json, write_json
 
 ROWS = 512
 """Users who are served together."""
-
-History = Mapping[str, Sequence[Any]] | Sequence[tuple[str, Any]]
-"""What somebody did: own item ids by domain, or (domain, own item id) in the order of time; oldest first."""
 
 
 class Recommender:
@@ -80,30 +78,24 @@ class Recommender:
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}.")
         allowed_V = self._allowed(name, allow, deny)
-        labels, owners, events, offset = self._asked(users, histories)
-        batcher = self._batcher_of(events, known=histories is None)
+        asked = askers(self.data, users, histories)
+        batcher = self._batcher_of(asked.events, known=histories is None)
         tables = []
-        for a in range(0, len(labels), ROWS):
-            rows = slice(a, a + ROWS)
-            start, stop = offset[0][rows], offset[1][rows]
-            score_BV = self._scores(batcher, name, owners[rows], start, stop)
+        for part in asked.parts(ROWS):
+            score_BV = self._scores(batcher, name, part)
             score_BV[:, ~allowed_V] = -torch.inf
             if filter_seen:
-                self._mask_seen(score_BV, events, name, start, stop)
-            tables.append(self._table(score_BV, labels[a : a + ROWS], name, k))
+                self._mask_seen(score_BV, part, name)
+            tables.append(self._table(score_BV, part.labels, name, k))
         return pa.concat_tables(tables)
 
     def score(self, users: Sequence[Any], items: Sequence[Any], domain: str | None = None) -> np.ndarray:
         """Scores of known users for items of a domain: (users, items). Raises InputError for an unknown id."""
         name = self._domain(domain)
-        labels, events, (start, stop) = self._known(users)
-        column = torch.as_tensor(self._item_index(name, items))
-        user = self.data.users.index(labels)
-        batcher = self._batcher_of(events, known=True)
-        blocks = [
-            self._scores(batcher, name, user[a : a + ROWS], start[a : a + ROWS], stop[a : a + ROWS])[:, column]
-            for a in range(0, len(labels), ROWS)
-        ]
+        asked = known(self.data, users)
+        column = torch.as_tensor(items_of(self.data, name, items))
+        batcher = self._batcher_of(asked.events, known=True)
+        blocks = [self._scores(batcher, name, part)[:, column] for part in asked.parts(ROWS)]
         return torch.cat(blocks).cpu().numpy()
 
     def query_vectors(
@@ -119,14 +111,7 @@ class Recommender:
         """
         name = self._domain(domain)
         self._needs_vectors()
-        labels, owners, events, (starts, stops) = self._asked(users, histories)
-        batcher = self._batcher_of(events, known=histories is None)
-        blocks = []
-        for a in range(0, len(labels), ROWS):
-            rows = slice(a, a + ROWS)
-            with torch.no_grad():
-                batch = _ask(batcher, name, owners[rows], starts[rows], stops[rows])
-                blocks.append(self.model.queries(batch).cpu())
+        blocks = self._queries(name, askers(self.data, users, histories), known=histories is None)
         return torch.cat(blocks).numpy() if blocks else np.empty((0, 0), dtype=np.float32)
 
     def predict(self, users: Sequence[Any], items: Sequence[Any], domain: str | None = None) -> np.ndarray:
@@ -159,26 +144,17 @@ class Recommender:
     def user_vectors(self, users: Sequence[Any] | None = None) -> tuple[pa.Array, np.ndarray]:
         """Own ids of users (None: all) and their query vectors (U, D), from their newest histories."""
         self._needs_vectors()
-        index = np.arange(self.data.num_users) if users is None else self.data.users.index(self._known(users)[0])
-        events = self._events()
-        batcher = self._batcher_of(events, known=True)
-        offset = self.data.offset_U1
-        blocks = []
-        for a in range(0, len(index), ROWS):
-            user = index[a : a + ROWS]
-            with torch.no_grad():
-                blocks.append(
-                    self.model.queries(_ask(batcher, self.target, user, offset[user], offset[user + 1])).cpu()
-                )
-        return self.data.users.ids(index), torch.cat(blocks).numpy()
+        everyone = range(self.data.num_users)
+        asked = by_number(self.data, np.array(everyone), everyone) if users is None else known(self.data, users)
+        return self.data.users.ids(asked.user_N), torch.cat(self._queries(self.target, asked, known=True)).numpy()
 
     def similar(self, items: Sequence[Any] | Any, *, domain: str | None = None, k: int = 10) -> pa.Table:
         """The k items of the same domain whose vectors point most alike (cosine): item, rank, similar, score."""
         name = self._domain(domain)
         vectors = self.item_vectors(name)[1]
         unit_VD = torch.nn.functional.normalize(torch.as_tensor(vectors), dim=1)
-        labels = _listed(items)
-        asked = torch.as_tensor(self._item_index(name, labels))
+        labels = listed(items)
+        asked = torch.as_tensor(items_of(self.data, name, labels))
         score_NV = unit_VD[asked] @ unit_VD.T
         score_NV[torch.arange(len(asked)), asked] = -torch.inf
         table = self._table(score_NV, labels, name, k)
@@ -215,9 +191,6 @@ class Recommender:
         """Makes batches of these events for the model."""
         return Batcher(events, self.model.views(), self.device)
 
-    def _events(self) -> Events:
-        return Events(self.data.catalogue, self.data.item_E, self.data.time_E, self.data.rating_E)
-
     def _batcher_of(self, events: Events, known: bool) -> Batcher:
         if not known:
             return self.batcher(events)
@@ -225,80 +198,29 @@ class Recommender:
             self._batcher = self.batcher(events)
         return self._batcher
 
-    def _asked(
-        self, users: Any, histories: Sequence[History] | None
-    ) -> tuple[list[Any], Ints, Events, tuple[Ints, Ints]]:
-        """Those who ask: labels, numbers of the users (-1: a stranger), and where their events stand."""
-        if users is None and histories is None:
-            raise InputError(
-                "Say users (known ids), histories (of strangers), or both (newest histories of known users)."
-            )
-        if histories is None:
-            labels, events, offset = self._known(users)
-            return labels, self.data.users.index(labels), events, offset
-        strangers, events, offset = self._strangers(histories)
-        if users is None:
-            return strangers, np.full(len(strangers), -1), events, offset
-        labels = self._known(users)[0]
-        if len(labels) != len(strangers):
-            raise InputError(
-                f"There are {len(labels)} users and {len(strangers)} histories: give one history per user."
-            )
-        return labels, self.data.users.index(labels), events, offset
+    @torch.no_grad()
+    def _scores(self, batcher: Batcher, domain: str, asked: Askers) -> torch.Tensor:
+        return self.model.scores(asked.batch(batcher, domain), domain)
 
-    def _known(self, users: Any) -> tuple[list[Any], Events, tuple[Ints, Ints]]:
-        labels = _listed(users)
-        index = self.data.users.index(labels)
-        if (index < 0).any():
-            unknown = [label for label, i in zip(labels, index, strict=True) if i < 0]
-            raise InputError(
-                f"Unknown user {unknown[0]!r}{f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''}: "
-                "give a history instead (histories=..., or --history FILE)."
-            )
-        offset = self.data.offset_U1
-        return labels, self._events(), (offset[index], offset[index + 1])
-
-    def _strangers(self, histories: Sequence[History]) -> tuple[list[Any], Events, tuple[Ints, Ints]]:
-        listed = [_pairs(history) for history in histories]
-        count_N = np.array([len(pairs) for pairs in listed], dtype=np.int64)
-        named = [pair for pairs in listed for pair in pairs]
-        domain_L = np.array([name for name, _ in named], dtype=object)
-        id_L = np.full(len(named), -1, dtype=np.int64)
-        for name in dict.fromkeys(name for name, _ in named):
-            first, at = self.data.catalogue.block(name).start, np.flatnonzero(domain_L == name)
-            index = self.data.items[name].index([named[place][1] for place in at])
-            id_L[at] = np.where(index >= 0, first + index, -1)
-        known_L = id_L >= 0
-        row_L = np.repeat(np.arange(len(listed)), count_N)
-        ends = np.cumsum(np.bincount(row_L[known_L], minlength=len(listed)))
-        starts = np.concatenate([[0], ends[:-1]]).astype(np.int64) if len(ends) else ends
-        return list(range(len(listed))), Events(self.data.catalogue, id_L[known_L].astype(np.int32)), (starts, ends)
-
-    def _scores(self, batcher: Batcher, domain: str, user: Ints, start: Ints, stop: Ints) -> torch.Tensor:
-        with torch.no_grad():
-            return self.model.scores(_ask(batcher, domain, user, start, stop), domain)
+    @torch.no_grad()
+    def _queries(self, domain: str, asked: Askers, known: bool) -> list[torch.Tensor]:
+        """Query vectors, so many users at a time. ``known``: whether the events are the data's."""
+        batcher = self._batcher_of(asked.events, known)
+        return [self.model.queries(part.batch(batcher, domain)).cpu() for part in asked.parts(ROWS)]
 
     def _allowed(self, domain: str, allow: Iterable[Any] | None, deny: Iterable[Any] | None) -> np.ndarray:
         allowed_V = np.ones(len(self.data.items[domain]), dtype=bool)
         if allow is not None:
             allowed_V[:] = False
-            allowed_V[self._item_index(domain, list(allow))] = True
+            allowed_V[items_of(self.data, domain, list(allow))] = True
         if deny is not None:
-            allowed_V[self._item_index(domain, list(deny))] = False
+            allowed_V[items_of(self.data, domain, list(deny))] = False
         return allowed_V
 
-    def _item_index(self, domain: str, items: Any) -> Ints:
-        labels = _listed(items)
-        index = self.data.items[domain].index(labels)
-        if (index < 0).any():
-            unknown = [label for label, i in zip(labels, index, strict=True) if i < 0]
-            raise InputError(f"Unknown item {unknown[0]!r} in {domain!r}.")
-        return index
-
-    def _mask_seen(self, score_BV: torch.Tensor, events: Events, domain: str, start: Ints, stop: Ints) -> None:
-        row, at = stretches(start, stop - start)
+    def _mask_seen(self, score_BV: torch.Tensor, asked: Askers, domain: str) -> None:
+        row, at = stretches(asked.start_N, asked.stop_N - asked.start_N)
         block = self.data.catalogue.block(domain)
-        item = events.item_E[at].astype(np.int64) - block.start
+        item = asked.events.item_E[at].astype(np.int64) - block.start
         inside = (item >= 0) & (item < len(block))
         score_BV[torch.as_tensor(row[inside]), torch.as_tensor(item[inside])] = -torch.inf
 
@@ -331,26 +253,3 @@ class Recommender:
     def _needs_vectors(self) -> None:
         if not self.model.product:
             raise InputError(f"{self.model.name} has no vectors: its score is no product. Use recommend or score.")
-
-
-def _ask(batcher: Batcher, domain: str, user: Ints, start: Ints, stop: Ints) -> Batch:
-    """One query per row, after all its events; nothing is known of what comes next."""
-    device = batcher.device
-    starts, stops = torch.as_tensor(np.array(start), device=device), torch.as_tensor(np.array(stop), device=device)
-    rows = torch.arange(len(user), device=device)
-    return batcher.batch(domain, torch.as_tensor(np.array(user), device=device), starts, rows, stops, None)
-
-
-def _pairs(history: History) -> Sequence[tuple[str, Any]]:
-    """(domain, item) in order; in a mapping the domains follow one another."""
-    if isinstance(history, Mapping):
-        return [(name, item) for name, items in history.items() for item in items]
-    return history
-
-
-def _listed(ids: Any) -> list[Any]:
-    if isinstance(ids, pa.Array | pa.ChunkedArray):
-        return list(ids.to_pylist())
-    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
-        return [ids]
-    return [i.item() if isinstance(i, np.generic) else i for i in ids]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from crossrec.data.batches import Batch, Batcher, TrainingRows
+from crossrec.data.batches import Batcher
 from crossrec.data.splits import Events, LeaveLastOut, Split
 from crossrec.models.conet import CoNet
 from crossrec.testing import ModelTests
+from crossrec.testing.batches import training_batch
 from crossrec.testing.worlds import tiny_world
 
 
@@ -34,16 +35,11 @@ def made(split: Split, **settings: object) -> CoNet:
     return model.eval()
 
 
-def training_batch(model: CoNet, split: Split) -> Batch:
-    rows = TrainingRows(Batcher(split.events, model.views()), split.train, model.reads, "all")
-    return rows.batch(torch.arange(len(rows)))
-
-
 def test_a_partner_is_the_users_own_latest_item_before_the_asked_place() -> None:
     """Never another user's, as where the published program pairs rows."""
     split = LeaveLastOut("toys").apply(tiny_world(15, {"toys": 30, "games": 20, "books": 10}))
     model = made(split).train()
-    batch = training_batch(model, split)
+    batch = training_batch(model, split, "all")
     partners = model.partners(batch)
     start = dict(zip(split.train.user_N.tolist(), split.train.start_N.tolist(), strict=True))
     assert batch.at_P is not None
@@ -59,7 +55,7 @@ def test_the_partner_takes_part_in_training_and_when_asked() -> None:
     """The published program trains with cross connections and ranks without."""
     split = LeaveLastOut("toys").apply(tiny_world(15))
     model = made(split)
-    batch = training_batch(model, split)
+    batch = training_batch(model, split, "all")
     block = model.block("toys")
     part = batch.asking("toys", (batch.positive_P < block.stop).nonzero()[:, 0])
     has = model.partners(part)["games"] > 0
@@ -82,7 +78,7 @@ def test_the_partner_takes_part_in_training_and_when_asked() -> None:
 def test_without_partners_a_tower_is_a_plain_perceptron() -> None:
     split = LeaveLastOut("toys").apply(tiny_world(15))
     model = made(split, eval_partner="none")
-    batch = training_batch(model, split)
+    batch = training_batch(model, split, "all")
     part = batch.asking("toys", (batch.positive_P < model.block("toys").stop).nonzero()[:4, 0])
     tower, p_PD, q_VD = model.towers.tower(0), model.users.weight[part.user_P], model.table.block("toys")
     expected = tower(tower.user(p_PD)[:, None] + tower.item(q_VD))
@@ -102,7 +98,7 @@ def test_the_latest_item_counts_however_long_ago() -> None:
 
 def test_sparse_cross_connections() -> None:
     split = LeaveLastOut("toys").apply(tiny_world(15))
-    batch = training_batch(made(split), split)
+    batch = training_batch(made(split), split, "all")
     assert made(split).auxiliary(batch) is None
     model = made(split, l1=0.5)
     expected = 0.5 * sum(matrix.detach().abs().sum() for matrix in model.towers.cross)

@@ -13,16 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crossrec.data.batches import Batch, Batcher, TrainingRows
+from crossrec.data.batches import Batch
 from crossrec.data.dataset import Dataset
 from crossrec.data.splits import LeaveLastOut, Split
 from crossrec.models.dagcn import DAGCN
 from crossrec.testing import ModelTests
-from crossrec.testing.law import law_split
-from crossrec.testing.worlds import tiny_world
-from crossrec.train.fit import fit
+from crossrec.testing.batches import changes, close_under_autocast, training_batch
+from crossrec.testing.worlds import repeating_split, tiny_world
 
-SIZES = {"toys": 9, "games": 7, "books": 5}
 Ask = Callable[[DAGCN, Dataset], Batch]
 
 
@@ -32,12 +30,6 @@ class TestDAGCN(ModelTests):
 
 class TestReleased(ModelTests):
     model = DAGCN(dim=8, max_len=20, variant="released", members=2)
-
-
-def world(domains: int = 2, users: int = 9) -> Split:
-    """Few items, so that rows have them more than once."""
-    sizes = dict(list(SIZES.items())[:domains])
-    return LeaveLastOut("toys").apply(tiny_world(users=users, sizes=sizes, events=10))
 
 
 def made(split: Split, **settings: Any) -> DAGCN:
@@ -51,12 +43,6 @@ def made(split: Split, **settings: Any) -> DAGCN:
         model.nodes[0] = 0
     model.learn(split)
     return model.eval()
-
-
-def whole_batch(model: DAGCN, split: Split) -> Batch:
-    """All training rows with all their queries."""
-    rows = TrainingRows(Batcher(split.events, model.views()), split.train, model.serves())
-    return rows.batch(torch.arange(len(rows)))
 
 
 class Slow:
@@ -108,18 +94,18 @@ class Slow:
 @pytest.mark.parametrize("domains", [1, 2, 3])
 @pytest.mark.parametrize("settings", [{}, {"variant": "released"}, {"members": 2}], ids=str)
 def test_every_query_is_as_written_out(domains: int, settings: dict[str, Any]) -> None:
-    split = world(domains)
+    split = repeating_split(domains)
     model = made(split, **settings)
     slow, expected = Slow(model, split), []
     train = split.train
     for user, a, b in zip(train.user_N.tolist(), train.start_N, train.stop_N, strict=True):
         row = split.events.item_E[a:b].tolist()
         expected += [slow.query(user, row[:t]) for t in range(1, len(row))]
-    torch.testing.assert_close(model.queries(whole_batch(model, split)), torch.stack(expected))
+    torch.testing.assert_close(model.queries(training_batch(model, split)), torch.stack(expected))
 
 
 def test_a_user_without_training_row_is_a_stranger_who_reads_the_items(ask_all: Ask) -> None:
-    split = world()
+    split = repeating_split()
     kept = dataclasses.replace(split, train=split.train.take(np.arange(3)))
     model = made(kept)
     batch = ask_all(model, kept.data)
@@ -135,7 +121,7 @@ def test_a_user_without_training_row_is_a_stranger_who_reads_the_items(ask_all: 
 
 def test_rows_of_the_graph_are_normalised_and_those_of_the_release_are_not() -> None:
     """Weights sum to 1 over what a node reads; the published program leaves ones, so that a sum grows with the degree."""
-    split = world()
+    split = repeating_split()
     fixed, released = made(split).graph, made(split, variant="released").graph
     every = torch.arange(len(fixed.offset_N1) - 1)
     one_N1 = torch.ones(len(every), 1, dtype=torch.float64)
@@ -147,9 +133,9 @@ def test_rows_of_the_graph_are_normalised_and_those_of_the_release_are_not() -> 
 
 def test_attention_follows_the_vectors_while_training() -> None:
     """The published program never calls its own routine. Here edges are weighed anew after ``refresh`` training steps."""
-    split = world()
+    split = repeating_split()
     model = made(split, refresh=2)
-    batch = whole_batch(model, split)
+    batch = training_batch(model, split)
     begun_E = model.graph.weight_E.clone()
     with torch.no_grad():
         model.nodes[1:].normal_()
@@ -171,9 +157,9 @@ def test_attention_follows_the_vectors_while_training() -> None:
 
 def test_padding_enters_no_maximum() -> None:
     """All that items know is below zero, and short rows are run beside long ones: the largest is still below zero."""
-    split = world(users=12)
+    split = repeating_split(users=12)
     model = made(split)
-    batch = whole_batch(model, split)
+    batch = training_batch(model, split)
     assert any(bool((chunk == 0).any()) for chunk in batch.histories["toys"].chunks)
     with torch.no_grad():
         model.nodes[1 : model.first_user] = -model.nodes[1 : model.first_user].abs()
@@ -185,69 +171,14 @@ def test_padding_enters_no_maximum() -> None:
 
 def test_the_graph_is_of_the_training_rows_alone() -> None:
     """Other held-out items give the same graph, and other training items another one."""
-    data = tiny_world(users=9)
-    last_E = np.zeros(data.num_interactions, dtype=bool)
-    split = LeaveLastOut("toys").apply(data)
-    for part in (split.valid, split.test):
-        last_E[part.at_N] = True
-    graphs = []
-    for changed_E in (np.zeros_like(last_E), last_E, ~last_E):
-        block = data.catalogue.block("toys")
-        toys_E = (split.events.item_E >= block.start) & (split.events.item_E < block.stop)
-        item_E = split.events.item_E.copy()
-        chosen_E = changed_E & toys_E
-        item_E[chosen_E] = block.start + (item_E[chosen_E] - block.start + 7) % len(block)
-        other = dataclasses.replace(split, events=dataclasses.replace(split.events, item_E=item_E))
-        graphs.append(made(other).graph.column_E)
-    assert torch.equal(graphs[0], graphs[1])
-    assert not torch.equal(graphs[0], graphs[2])
-
-
-def test_overfits_few_users() -> None:
-    split = LeaveLastOut("toys").apply(tiny_world(users=20))
-    losses: list[float] = []
-    model = fit(
-        DAGCN(dim=16, dropout=0.0),
-        split,
-        loss="softmax",
-        epochs=120,
-        eval_every=120,
-        first_eval=120,
-        lr=2e-2,
-        batch=20,
-        log=lambda record: losses.append(record["loss"]),
-    ).model
-    batch = whole_batch(model, split)
-    right = 0
-    for name in model.serves():
-        block = model.block(name)
-        chosen = (batch.positive_P >= block.start) & (batch.positive_P < block.stop)
-        best = model.scores(batch, name)[chosen].argmax(1) + block.start
-        right += int((best == batch.positive_P[chosen]).sum())
-    assert losses[-1] < 0.1
-    assert right > 0.97 * len(batch)
-
-
-@pytest.mark.parametrize("domains", [1, 2, 3])
-def test_any_number_of_domains_is_trained_and_served(domains: int) -> None:
-    split = world(domains)
-    recommender = fit(DAGCN(dim=4), split, epochs=1, batch=4, loss="softmax")
-    assert set(recommender.model.serves()) == set(split.data.domains)
-    for name in split.data.domains:
-        assert recommender.recommend(users=["u1"], domain=name, k=3, filter_seen=False).num_rows == 3
-
-
-@pytest.mark.parametrize("preset", list(DAGCN.presets))
-def test_every_preset_is_trained(preset: str) -> None:
-    model = fit(DAGCN, law_split(), preset=preset, epochs=1).model
-    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+    split = LeaveLastOut("toys").apply(tiny_world(users=9))
+    as_it_is, held_out, trained = (made(changed).graph.column_E for changed in changes(split))
+    assert torch.equal(held_out, as_it_is)
+    assert not torch.equal(trained, as_it_is)
 
 
 def test_autocast_is_close() -> None:
-    split = world()
+    split = repeating_split()
     model = made(split).float()
-    batch = whole_batch(model, split)
-    exact = model.queries(batch)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = model.queries(batch)
-    torch.testing.assert_close(found.float(), exact, rtol=0.1, atol=0.1)
+    batch = training_batch(model, split)
+    close_under_autocast(lambda: model.queries(batch), rtol=0.1, atol=0.1)

@@ -13,6 +13,7 @@ from crossrec.data.splits import Events, LeaveLastOut, Split
 from crossrec.models.dasl_ctr import DASLCTR
 from crossrec.recommender import Recommender
 from crossrec.testing import ModelTests
+from crossrec.testing.batches import training_batch
 from crossrec.testing.worlds import tiny_world
 from crossrec.train.fit import fit
 
@@ -108,8 +109,7 @@ def test_the_history_ends_before_what_is_asked_for() -> None:
     """The published program's ends with the candidate itself: its label is known."""
     split = world()
     model = made(split, dropout=0.0).train()
-    rows = TrainingRows(Batcher(split.events, model.views()), split.train, model.reads, "all")
-    batch = rows.batch(torch.arange(len(rows)))
+    batch = training_batch(model, split, "all")
     query_PH = model.queries(batch)
     item_E, start = np.array(split.events.item_E), dict(zip(split.train.user_N, split.train.start_N, strict=True))
     for p in range(0, len(batch), 7):
@@ -123,8 +123,7 @@ def test_the_history_ends_before_what_is_asked_for() -> None:
 def test_nothing_is_dropped_when_asked() -> None:
     split = world(2)
     model = made(split, dropout=0.9)
-    rows = TrainingRows(Batcher(split.events, model.views()), split.train, model.reads, "all")
-    batch = rows.batch(torch.arange(len(rows)))
+    batch = training_batch(model, split, "all")
     torch.testing.assert_close(model.queries(batch), model.queries(batch), rtol=0, atol=0)
     model.train()
     assert not torch.equal(model.queries(batch), model.queries(batch))
@@ -133,8 +132,7 @@ def test_nothing_is_dropped_when_asked() -> None:
 def test_maps_turn_users_of_a_source_to_the_targets() -> None:
     split = world(2)
     model = made(split, orthogonal=0.5)
-    rows = TrainingRows(Batcher(split.events, model.views()), split.train, model.reads, "all")
-    batch = rows.batch(torch.arange(len(rows)))
+    batch = training_batch(model, split, "all")
     w, (p, q) = array(model.maps[0]), (array(model.people(x).weight)[:, :4] for x in (0, 1))
     both = [u for u in sorted(set(batch.user_P.tolist())) if all(bool(t.trained_U[u]) for t in model.users)]
     apart = [1 - p[u] @ w @ q[u] / np.linalg.norm(p[u]) / np.linalg.norm(w @ q[u]) for u in both]

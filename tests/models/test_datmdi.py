@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crossrec.data.batches import Batch, Batcher, TrainingRows
 from crossrec.data.splits import LeaveLastOut, Split
 from crossrec.models.datmdi import DATMDI
 from crossrec.testing import ModelTests
-from crossrec.testing.law import law_split
-from crossrec.testing.worlds import tiny_world, world_of
-from crossrec.train.fit import fit
-
-SIZES = {"toys": 9, "games": 7, "books": 5}
+from crossrec.testing.batches import changes, close_under_autocast, training_batch, windows
+from crossrec.testing.worlds import repeating_split, tiny_world
 
 
 class TestDATMDI(ModelTests):
     model = DATMDI(dim=8, max_len=20)
-
-
-def world(domains: int = 2, users: int = 9) -> Split:
-    """Few items, so that rows have them more than once."""
-    sizes = dict(list(SIZES.items())[:domains])
-    return LeaveLastOut("toys").apply(tiny_world(users=users, sizes=sizes, events=10))
 
 
 def made(split: Split, **settings: Any) -> DATMDI:
@@ -44,17 +32,6 @@ def made(split: Split, **settings: Any) -> DATMDI:
         model.table.weight[0] = 0
     model.learn(split)
     return model.eval()
-
-
-def whole_batch(model: DATMDI, split: Split) -> Batch:
-    """All training rows with all their queries."""
-    rows = TrainingRows(Batcher(split.events, model.views()), split.train, model.serves())
-    return rows.batch(torch.arange(len(rows)))
-
-
-def rows_of(split: Split) -> list[list[int]]:
-    """Item ids of every training row."""
-    return [split.events.item_E[a:b].tolist() for a, b in zip(split.train.start_N, split.train.stop_N, strict=True)]
 
 
 class Slow:
@@ -121,14 +98,14 @@ class Slow:
 @pytest.mark.parametrize("domains", [1, 2, 3])
 def test_every_query_is_as_written_out(domains: int) -> None:
     """Each from the graph of what it knows alone, whatever else is in the batch, and so are its gradients."""
-    split = world(domains, users=5)
+    split = repeating_split(domains, users=5)
     model = made(split)
     slow, expected = Slow(model), []
-    for row in rows_of(split):
+    for row in windows(split):
         for t in range(1, len(row)):
             x = next(x for x, name in enumerate(model.reads) if row[t] in model.block(name))
             expected.append(slow.query(x, row[:t]))
-    found_PD, expected_PD = model.queries(whole_batch(model, split)), torch.stack(expected)
+    found_PD, expected_PD = model.queries(training_batch(model, split)), torch.stack(expected)
     torch.testing.assert_close(found_PD, expected_PD)
     weights = [p for name, p in model.named_parameters() if domains > 1 or not ("slots" in name or "transfer" in name)]
     direction_PD = torch.randn_like(found_PD)
@@ -142,7 +119,7 @@ def test_every_query_is_as_written_out(domains: int) -> None:
 
 def test_an_item_in_the_session_depends_on_what_is_known_alone() -> None:
     """The graph grows with the session: the first item is read differently once a second one follows it."""
-    split = world()
+    split = repeating_split()
     model = made(split)
     slow = Slow(model)
     assert not torch.allclose(slow.session(0, [1, 2], 1), slow.session(0, [1], 1))
@@ -152,27 +129,17 @@ def test_an_item_in_the_session_depends_on_what_is_known_alone() -> None:
 
 def test_neighbours_hold_no_held_out_event() -> None:
     """Other held-out items leave the neighbours as they are, and other training items do not."""
-    data = tiny_world(users=9)
-    split = LeaveLastOut("toys").apply(data)
-    block = data.catalogue.block("toys")
-    held_E = np.zeros(data.num_interactions, dtype=bool)
-    for part in (split.valid, split.test):
-        held_E[part.at_N] = True
-    found = []
-    for chosen_E in (np.zeros_like(held_E), held_E, ~held_E):
-        item_E = split.events.item_E.copy()
-        moved_E = chosen_E & (item_E >= block.start) & (item_E < block.stop)
-        item_E[moved_E] = block.start + (item_E[moved_E] - block.start) * 11 % 30
-        model = made(dataclasses.replace(split, events=dataclasses.replace(split.events, item_E=item_E)))
-        found.append((model.near_WK, model.weight_WK))
-    assert all(torch.equal(one, other) for one, other in zip(found[0], found[1], strict=True))
-    assert not torch.equal(found[0][0], found[2][0])
+    split = LeaveLastOut("toys").apply(tiny_world(users=9))
+    as_it_is, held_out, trained = (made(changed) for changed in changes(split))
+    assert torch.equal(held_out.near_WK, as_it_is.near_WK)
+    assert torch.equal(held_out.weight_WK, as_it_is.weight_WK)
+    assert not torch.equal(trained.near_WK, as_it_is.near_WK)
 
 
 def test_asking_twice_gives_the_same_and_training_draws_its_slots() -> None:
-    split = world()
+    split = repeating_split()
     model = made(split, dropout=0.0)
-    batch = whole_batch(model, split)
+    batch = training_batch(model, split)
     assert torch.equal(model.queries(batch), model.queries(batch))
     model.train()
     assert not torch.equal(model.queries(batch), model.queries(batch))
@@ -180,7 +147,7 @@ def test_asking_twice_gives_the_same_and_training_draws_its_slots() -> None:
 
 def test_who_knows_nothing_of_a_domain_is_read_off_the_others() -> None:
     """The other domain alone tells two such people apart; of whom nothing is known at all the query is zero."""
-    split = world()
+    split = repeating_split()
     model = made(split)
     games = model.block("games").start
     slow = Slow(model)
@@ -188,65 +155,8 @@ def test_who_knows_nothing_of_a_domain_is_read_off_the_others() -> None:
     assert not slow.query(0, []).any()
 
 
-def test_overfits_few_users() -> None:
-    split = LeaveLastOut("toys").apply(tiny_world(users=20))
-    losses: list[float] = []
-    model = fit(
-        DATMDI(dim=16, dropout=0.0),
-        split,
-        loss="softmax",
-        epochs=40,
-        eval_every=40,
-        first_eval=40,
-        lr=2e-2,
-        batch=20,
-        log=lambda record: losses.append(record["loss"]),
-    ).model
-    batch, right = whole_batch(model, split), 0
-    for x, name in enumerate(model.reads):
-        chosen = model._domains(batch) == x
-        best = model.scores(batch, name)[chosen].argmax(1) + model.block(name).start
-        right += int((best == batch.positive_P[chosen]).sum())
-    assert losses[-1] < 0.3
-    assert right > 0.95 * len(batch)
-
-
-@pytest.mark.parametrize("domains", [1, 2, 3])
-def test_any_number_of_domains_is_trained_and_served(domains: int) -> None:
-    split = world(domains)
-    recommender = fit(DATMDI(dim=4), split, epochs=1, batch=4, loss="softmax")
-    assert set(recommender.model.serves()) == set(split.data.domains)
-    for name in split.data.domains:
-        assert recommender.recommend(users=["u1"], domain=name, k=3, filter_seen=False).num_rows == 3
-
-
-@pytest.mark.parametrize("preset", list(DATMDI.presets))
-def test_every_preset_is_trained(preset: str) -> None:
-    model = fit(DATMDI, law_split(), preset=preset, epochs=1).model
-    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
-
-
 def test_autocast_is_close() -> None:
-    split = world()
+    split = repeating_split()
     model = made(split).float()
-    batch = whole_batch(model, split)
-    exact = model.queries(batch)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = model.queries(batch)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, exact, rtol=0.1, atol=0.1)
-
-
-def test_learns_what_only_the_other_domain_tells() -> None:
-    """Toys are random but for the number of the game just before: a fifth is chance, and all that toys alone can know."""
-    rng, histories = np.random.default_rng(0), []
-    for _ in range(60):
-        pairs = enumerate(rng.integers(5, size=4).tolist())
-        histories.append([(name, item, t) for t, item in pairs for name in ("games", "toys")])
-    split = LeaveLastOut("toys").apply(world_of(histories, {"toys": 5, "games": 5}, timed=False))
-    model = DATMDI(dim=16, dropout=0.0)
-    recommender = fit(model, split, epochs=40, eval_every=10, lr=2e-2, batch=30, loss="softmax")
-    batch = next(Batcher(split.events, recommender.model.views()).queries(split.test, 60))
-    with torch.no_grad():
-        best_P = recommender.model.scores(batch, "toys").argmax(1) + recommender.model.block("toys").start
-    assert float((best_P == batch.positive_P).double().mean()) > 0.4
+    batch = training_batch(model, split)
+    assert close_under_autocast(lambda: model.queries(batch), rtol=0.1, atol=0.1).dtype == torch.float32

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crossrec.data.batches import Batch, Batcher, TrainingRows
+from crossrec.data.batches import Batch
 from crossrec.data.dataset import Dataset
-from crossrec.data.splits import Events, LeaveLastOut, Split
+from crossrec.data.splits import LeaveLastOut
 from crossrec.models.ddghm import DDGHM
 from crossrec.nn import hybrid_metric
 from crossrec.testing import ModelTests
+from crossrec.testing.batches import after, close_under_autocast, training_batch, windows
 from crossrec.testing.law import law_split
 from crossrec.testing.worlds import tiny_world, world_of
 from crossrec.train.fit import fit
@@ -41,28 +41,6 @@ def made(data: Dataset, *sources: str, **settings: Any) -> DDGHM:
     return model
 
 
-def query(model: DDGHM, row: list[int], domain: str) -> Tensor:
-    """The query of a single history of these ids."""
-    assert model.catalogue is not None
-    batcher = Batcher(Events(model.catalogue, np.array(row, dtype=np.int32)), model.views())
-    one = torch.tensor([0])
-    return model.queries(batcher.batch(domain, one - 1, one, one, one + len(row), None))[0]
-
-
-def whole_batch(model: DDGHM, split: Split, first: str = "domain") -> Batch:
-    """All training rows with all their queries."""
-    (phase,) = model.phases()
-    batcher = Batcher(split.events, model.views())
-    rows = TrainingRows(batcher, split.train, (phase.domain, *phase.also), first)
-    return rows.batch(torch.arange(len(rows)))
-
-
-def windows(split: Split) -> list[list[int]]:
-    """Item ids of every training row."""
-    train = split.train
-    return [split.events.item_E[a:b].tolist() for a, b in zip(train.start_N, train.stop_N, strict=True)]
-
-
 def test_the_loss_is_the_mean_cross_entropy_of_every_domain_summed() -> None:
     """Equation 7.19, from the query of every beginning of a row asked by itself."""
     split = LeaveLastOut("toys").apply(tiny_world(users=9))
@@ -72,9 +50,9 @@ def test_the_loss_is_the_mean_cross_entropy_of_every_domain_summed() -> None:
         for t, item in enumerate(row):
             name = next(name for name in sums if item in model.block(name))
             if any(before in model.block(name) for before in row[:t]):
-                logit_V = query(model, row[:t], name) @ model.item_block(name).T
+                logit_V = after(model, [row[:t]], name)[0] @ model.item_block(name).T
                 sums[name].append(F.cross_entropy(logit_V, torch.tensor(item - model.block(name).start)))
-    found = model.loss(whole_batch(model, split))
+    found = model.loss(training_batch(model, split, "domain"))
     assert len(found) == sum(map(len, sums.values()))
     torch.testing.assert_close(found.mean(), sum(torch.stack(terms).mean() for terms in sums.values()))
 
@@ -89,7 +67,7 @@ def test_the_metric_terms_are_of_whole_windows_and_spread_evenly(
     plain = made(data, "games", lambda_col=0.0, lambda_con=0.0)
     model = made(data, "games", lambda_col=0.3, lambda_con=0.7, gamma=0.5)
     model.load_state_dict(plain.state_dict())
-    batch = whole_batch(model, split)
+    batch = training_batch(model, split, "domain")
     monkeypatch.setattr(hybrid_metric, "hidden", lambda own_bl, share: own_bl & (own_bl.cumsum(1) % 2 == 1))
     monkeypatch.setattr(hybrid_metric, "unmet", lambda met_bn, items, k: (met_bn[..., None] + torch.arange(k)) % items)
     extra_P = model.loss(batch) - plain.loss(batch)
@@ -100,7 +78,7 @@ def test_the_metric_terms_are_of_whole_windows_and_spread_evenly(
         for row in windows(split):
             own = [item - block.start for item in row if item in block]
             if own:
-                views[0].append(query(model, row, name)[:-1])
+                views[0].append(after(model, [row], name)[0][:-1])
                 views[1].append(_masked(model, row, name))
                 met_bn = torch.tensor([list(dict.fromkeys(own))])
                 lookup = lambda ids, first=block.start: model.items(ids + first)[..., :-1]  # noqa: E731 - one line
@@ -119,7 +97,7 @@ def _masked(model: DDGHM, row: list[int], name: str) -> Tensor:
             if item not in row[:t] and seen[x] % 2 == 0:
                 model.table.weight[model.table.row_V[item], :-1] = model.masks[x]
             seen[x] += 1
-        found = query(model, row, name)[:-1]
+        found = after(model, [row], name)[0][:-1]
         model.table.weight.copy_(weight)
     return found
 
@@ -130,7 +108,7 @@ def test_the_last_positive_is_part_of_the_window_but_of_no_query() -> None:
         world_of([[("toys", i, t) for t, i in enumerate((1, 2, 3, 4, 5, 6))]], {"toys": 9})
     )
     model = made(split.data, lambda_col=0.0, lambda_con=0.0)
-    batch = whole_batch(model, split)
+    batch = training_batch(model, split, "domain")
     other = Batch(batch.domain, batch.histories, batch.user_P, batch.positive_P.clone(), batch.at_P)
     other.positive_P[-1] += 3
     one, two = model.loss(batch), model.loss(other)
@@ -147,23 +125,6 @@ def test_where_nothing_is_known_the_bias_ranks_and_nothing_is_ever_not_a_number(
         assert torch.isfinite(score_UV).all()
         torch.testing.assert_close(score_UV[0], model.item_block("toys")[:, -1])
         assert torch.equal(score_UV[1], score_UV[0]) == (variant == "local")
-
-
-@pytest.mark.parametrize("domains", [("toys",), ("toys", "games"), ("toys", "games", "books")])
-@pytest.mark.parametrize("variant", ["full", "local", "global", "gru"])
-def test_any_number_of_domains_is_trained_and_served(domains: tuple[str, ...], variant: str) -> None:
-    split = LeaveLastOut("toys").apply(tiny_world(users=12, sizes=dict.fromkeys(domains, 12)))
-    recommender = fit(DDGHM(dim=4, variant=variant), split, epochs=1, batch=6)
-    assert recommender.model.serves() == domains
-    for name in domains:
-        assert recommender.recommend(users=["u1"], domain=name, k=3).num_rows == 3
-
-
-@pytest.mark.parametrize("preset", list(DDGHM.presets))
-def test_every_preset_is_trained(preset: str) -> None:
-    settings = {"dim": 4, "max_len": 10}
-    model = fit("ddghm", law_split(), preset=preset, model_settings=settings, epochs=1).model
-    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
 
 
 def test_the_ablations_are_what_their_names_say() -> None:
@@ -184,7 +145,7 @@ def test_any_first_event_may_be_predicted_and_any_row_is_short_enough(first: str
     split = LeaveLastOut("toys").apply(tiny_world(users=6))
     model = fit(DDGHM(dim=4, max_len=3), split, epochs=1, batch=1, first=first).model
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
-    batch = whole_batch(made(split.data, "games"), split, first)
+    batch = training_batch(made(split.data, "games"), split, first)
     assert len(made(split.data, "games").loss(batch)) == len(batch)
 
 
@@ -210,27 +171,5 @@ def test_first_values() -> None:
 def test_autocast_leaves_states_in_single_precision() -> None:
     split = LeaveLastOut("toys").apply(tiny_world(users=8))
     model = made(split.data, "games").float().train()
-    batch = whole_batch(model, split)
-    torch.manual_seed(1)
-    exact_P = model.loss(batch)
-    torch.manual_seed(1)
-    with torch.autocast("cpu", torch.bfloat16):
-        found_P = model.loss(batch)
-    assert found_P.dtype == torch.float32
-    torch.testing.assert_close(found_P, exact_P, rtol=0.05, atol=0.05)
-    found_P.mean().backward()
-
-
-def test_learns_what_only_the_other_domain_tells() -> None:
-    """Toys are random but for the number of the game just before: a fifth is chance, and all that local graphs can know."""
-    rng, histories = np.random.default_rng(0), []
-    for _ in range(60):
-        pairs = enumerate(rng.integers(5, size=4).tolist())
-        histories.append([(name, item, t) for t, item in pairs for name in ("games", "toys")])
-    split = LeaveLastOut("toys").apply(world_of(histories, {"toys": 5, "games": 5}, timed=False))
-    model = DDGHM(dim=16, lambda_col=0.0, lambda_con=0.0)
-    recommender = fit(model, split, epochs=30, eval_every=10, lr=1e-2, batch=6)
-    batch = next(Batcher(split.events, recommender.model.views()).queries(split.test, 60))
-    with torch.no_grad():
-        best_P = recommender.model.scores(batch, "toys").argmax(1) + recommender.model.block("toys").start
-    assert float((best_P == batch.positive_P).double().mean()) > 0.4
+    batch = training_batch(model, split, "domain")
+    assert close_under_autocast(lambda: model.loss(batch), rtol=0.05, atol=0.05).dtype == torch.float32

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.data.batches import Batch, Batcher, TrainingRows
 from crossrec.data.splits import LeaveLastOut, Split
 from crossrec.models.ddtcdr import DDTCDR
 from crossrec.testing import ModelTests
+from crossrec.testing.batches import training_batch
 from crossrec.testing.worlds import tiny_world
 from crossrec.train.fit import fit
 
@@ -28,11 +28,6 @@ def made(split: Split, **settings: object) -> DDTCDR:
         weight.data.normal_()
     model.learn(split)
     return model
-
-
-def training_batch(model: DDTCDR, split: Split) -> Batch:
-    rows = TrainingRows(Batcher(split.events, model.views()), split.train, model.reads, "all")
-    return rows.batch(torch.arange(len(rows)))
 
 
 @pytest.mark.parametrize("sizes", [{"toys": 30, "games": 20}, {"toys": 30, "games": 20, "books": 10}])
@@ -67,7 +62,7 @@ def test_the_map_learns_from_the_data() -> None:
     """Not from the penalty alone, as where the other network's answer is cut off from the gradient; and that network too."""
     split = LeaveLastOut("toys").apply(tiny_world(8))
     model = made(split, penalty=0.0).train()
-    batch = training_batch(model, split)
+    batch = training_batch(model, split, "all")
     assert model.auxiliary(batch) is None
     for domain, own, other in (("toys", 0, 1), ("games", 1, 0)):
         model.zero_grad()
@@ -83,7 +78,7 @@ def test_the_map_learns_from_the_data() -> None:
 def test_dropout_is_off_when_asked() -> None:
     split = LeaveLastOut("toys").apply(tiny_world(8))
     model = made(split, dropout=0.5)
-    batch = training_batch(model, split)
+    batch = training_batch(model, split, "all")
     part = batch.asking("toys", (batch.positive_P < model.block("toys").stop).nonzero()[:3, 0])
     with torch.no_grad():
         training = [model.train().scores(part, "toys") for _ in range(2)]
@@ -95,7 +90,7 @@ def test_dropout_is_off_when_asked() -> None:
 def test_maps_begin_orthogonal_and_are_held_there_by_the_penalty() -> None:
     split = LeaveLastOut("toys").apply(tiny_world(8, {"toys": 30, "games": 20, "books": 10}))
     model = made(split, penalty=0.5)
-    batch = training_batch(model, split)
+    batch = training_batch(model, split, "all")
     assert len(model.maps) == 3
     assert model.auxiliary(batch).item() == pytest.approx(0, abs=1e-4)
     model.maps[1].data = 2 * torch.eye(4)
@@ -112,7 +107,7 @@ def test_a_trained_map_is_still_orthogonal() -> None:
 def test_without_a_source_it_is_its_own_network() -> None:
     split = LeaveLastOut("toys").apply(tiny_world(8, {"toys": 30}))
     model = made(split).eval()
-    part = training_batch(model, split).asking("toys", torch.arange(3))
+    part = training_batch(model, split, "all").asking("toys", torch.arange(3))
     tower, p_PD = model.tower(0), model.users.weight[part.user_P]
     expected = tower(tower.user(p_PD)[:, None] + tower.item(model.table.block("toys")))
     torch.testing.assert_close(model.scores(part, "toys"), expected)

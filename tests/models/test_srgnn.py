@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossrec.data.batches import Batch, Batcher, TrainingRows
+from crossrec.data.batches import Batch, Batcher
 from crossrec.data.dataset import Dataset
 from crossrec.data.splits import Events, LeaveLastOut
 from crossrec.data.vocabulary import Catalogue
 from crossrec.models.base import Model
 from crossrec.models.srgnn import SRGNN
 from crossrec.testing import ModelTests
+from crossrec.testing.batches import close_under_autocast, training_batch
 from crossrec.testing.law import law_split
 from crossrec.testing.worlds import tiny_world, world_of
 from crossrec.train.fit import fit
@@ -114,21 +115,6 @@ def test_where_nothing_is_known_all_items_are_equal(ask_all: Asked) -> None:
     assert score_UV[1].unique().numel() == 4
 
 
-@pytest.mark.parametrize("domains", [("toys",), ("toys", "games"), ("toys", "games", "books")])
-def test_any_number_of_domains_is_trained_and_served(domains: tuple[str, ...]) -> None:
-    split = LeaveLastOut("toys").apply(tiny_world(users=12, sizes=dict.fromkeys(domains, 12)))
-    recommender = fit(SRGNN(dim=4, domains="merged"), split, epochs=1, batch=6)
-    assert recommender.model.serves() == domains
-    for name in domains:
-        assert recommender.recommend(users=["u1"], domain=name, k=3).num_rows == 3
-
-
-def test_a_model_of_the_target_knows_no_other_domain() -> None:
-    model = SRGNN(dim=4).build(tiny_world().catalogue, "toys", ["games"])
-    assert model.serves() == ("toys",)
-    assert len(model.table.weight) == 1 + 30
-
-
 @pytest.mark.parametrize("steps", [1, 2])
 def test_twenty_users_are_learned_by_heart(steps: int) -> None:
     split = LeaveLastOut("toys").apply(tiny_world(users=20, sizes={"toys": 40}))
@@ -136,13 +122,6 @@ def test_twenty_users_are_learned_by_heart(steps: int) -> None:
     log = lambda record: losses.append(record["loss"])  # noqa: E731 - one line
     fit(SRGNN(dim=32, steps=steps), split, epochs=60, lr=1e-2, batch=20, first_eval=60, log=log)
     assert losses[-1] < 0.1 < 3.0 < losses[0]
-
-
-@pytest.mark.parametrize("preset", list(SRGNN.presets))
-def test_every_preset_is_trained(preset: str) -> None:
-    settings = {"dim": 4, "max_len": 10}
-    model = fit(SRGNN, law_split(), preset=preset, model_settings=settings, epochs=1).model
-    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
 
 
 def test_the_published_learning_rate_falls_to_a_tenth_in_three_epochs_of_the_same_sum() -> None:
@@ -170,10 +149,5 @@ def test_autocast_is_close_to_single_precision() -> None:
     split = law_split()
     torch.manual_seed(0)
     model = SRGNN(dim=8).build(split.data.catalogue, "toys")
-    rows = TrainingRows(Batcher(split.events, model.views()), split.train, ["toys"])
-    batch = rows.batch(torch.arange(10))
-    exact_PD = model.queries(batch)
-    with torch.autocast("cpu", torch.bfloat16):
-        found_PD = model.queries(batch)
-    torch.testing.assert_close(found_PD.float(), exact_PD, rtol=0.1, atol=0.05)
-    found_PD.sum().backward()
+    batch = training_batch(model, split, rows=range(10))
+    close_under_autocast(lambda: model.queries(batch), rtol=0.1, atol=0.05)

@@ -17,8 +17,9 @@ from crossrec.data.splits import LeaveLastOut
 from crossrec.models.tdiffrec import TDiffRec
 from crossrec.models.tidiffrec import TIDiffRec
 from crossrec.testing import ModelTests
-from crossrec.testing.conformance import interrupt, same
+from crossrec.testing.conformance import same
 from crossrec.testing.law import law_split
+from crossrec.testing.runs import interrupt
 from crossrec.testing.worlds import tiny_world, world_of
 from crossrec.train.fit import fit
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossrec.data.batches import Batch, Batcher, TrainingRows
+from crossrec.data.batches import Batch
 from crossrec.data.splits import LeaveLastOut, Split
 from crossrec.errors import InputError
 from crossrec.models.base import Model
@@ -19,6 +19,7 @@ from crossrec.models.ddtcdr import DDTCDR
 from crossrec.models.ncfmlp import NCFMLP
 from crossrec.models.users import UserModel
 from crossrec.nn import pair_perceptron
+from crossrec.testing.batches import training_batch
 from crossrec.testing.worlds import tiny_world
 from crossrec.train.fit import fit
 
@@ -43,12 +44,6 @@ def made(kind: type[UserModel], split: Split, **settings: Any) -> UserModel:
     return model.double().eval()
 
 
-def training_batch(model: UserModel, split: Split) -> Batch:
-    """All training rows with all their queries, of all domains."""
-    rows = TrainingRows(Batcher(split.events, model.views()), split.train, model.reads, "all")
-    return rows.batch(torch.arange(len(rows)))
-
-
 def training_logits(model: UserModel, batch: Batch) -> Tensor:
     """Scores of all items of its domain for every query, in a row per query with zeros beyond the domain's size."""
     query_PD, score_PV = model.queries(batch), []
@@ -64,7 +59,7 @@ def training_logits(model: UserModel, batch: Batch) -> Tensor:
 def test_queries_of_several_domains_are_those_of_each_domain_alone(kind: type[UserModel], domains: int) -> None:
     split = world(domains)
     model = made(kind, split)
-    batch = training_batch(model, split)
+    batch = training_batch(model, split, "all")
     together = model.queries(batch)
     for name in model.reads:
         block = model.block(name)
@@ -88,7 +83,7 @@ def test_items_are_rows_of_their_domains_blocks(kind: type[UserModel]) -> None:
 def test_blocks_change_no_score(kind: type[UserModel], monkeypatch: pytest.MonkeyPatch) -> None:
     split = world()
     model = made(kind, split)
-    batch = training_batch(model, split)
+    batch = training_batch(model, split, "all")
     query_PD, item_VD = model.queries(batch), model.item_block("games")
     at_once = model.logits(query_PD, item_VD, "games")
     monkeypatch.setattr(pair_perceptron, "BLOCK", 64)
@@ -103,7 +98,7 @@ def test_blocks_change_no_score(kind: type[UserModel], monkeypatch: pytest.Monke
 def test_the_same_function_trains_and_scores(kind: type[UserModel]) -> None:
     split = world()
     model = made(kind, split, **({"dropout": 0.0} if kind is DDTCDR else {}))
-    batch = training_batch(model, split)
+    batch = training_batch(model, split, "all")
     torch.testing.assert_close(training_logits(model.train(), batch), training_logits(model.eval(), batch))
 
 
@@ -114,7 +109,7 @@ def test_twenty_users_are_learned_by_heart(kind: type[UserModel], domains: int) 
     split = world(domains)
     quick = {"loss": "bce", "negatives": 4, "batch": 20, "lr": 3e-2, "epochs": 80, "first_eval": 80, "first": "all"}
     model = fit(kind(dim=16, layers=(32, 16)), split, sampler="uniform", **quick).model
-    batch = training_batch(model, split)
+    batch = training_batch(model, split, "all")
     with torch.no_grad():
         for name in model.reads:
             block = model.block(name)

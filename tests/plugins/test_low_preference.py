@@ -11,7 +11,7 @@ from crossrec.data.splits import AuthorsLeaveLastOut, LeaveLastOut
 from crossrec.errors import InputError
 from crossrec.plugins import low_preference
 from crossrec.plugins.low_preference import Bits, Bounds, Window
-from crossrec.samplers.bands import Seen
+from crossrec.samplers.bands import SeenRows
 from crossrec.samplers.bands import within as band
 from crossrec.testing.worlds import tiny_world, world_of
 
@@ -147,7 +147,7 @@ def test_the_published_window_is_that_of_the_hard_band() -> None:
     own_BV = torch.rand(50, 97, generator=generator) < torch.rand(50, 1, generator=generator) * 0.6
     own = own_BV.nonzero(as_tuple=True)
     count_B = own_BV.sum(1)
-    packed = Seen(own[1], torch.cat([count_B.new_zeros(1), count_B.cumsum(0)]))
+    packed = SeenRows(own[1], torch.cat([count_B.new_zeros(1), count_B.cumsum(0)]))
     bound_B2 = Window(0.4, 0.7, whole=True).bounds(score_BV.clone(), own)
     found_BV = low_preference.within(score_BV, *bound_B2.split(1, 1)) & ~own_BV
     expected_BV = band(score_BV.clone(), 38, 68, *packed.block(0, 50))

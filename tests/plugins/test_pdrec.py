@@ -16,7 +16,7 @@ from crossrec.models.base import still
 from crossrec.plugins import preferences, table
 from crossrec.plugins.pdrec import PDRec
 from crossrec.plugins.preferences import Preferences, hidden, owned
-from crossrec.samplers.base import Seen
+from crossrec.samplers.base import SeenPairs
 from crossrec.samplers.table import make
 from crossrec.testing.law import law_split
 from crossrec.testing.worlds import tiny_world, world_of
@@ -144,7 +144,7 @@ def test_a_domain_that_is_not_plugged_in_stays_as_it_is(split, made, prepare) ->
 
 def test_what_users_have(split) -> None:
     """As pairs of row and column, of training or of all the data; hidden for a while, and back."""
-    seen = Seen(split.events, split.train, "games", torch.device("cpu"))
+    seen = SeenPairs(split.events, split.train, "games", torch.device("cpu"))
     block = split.data.catalogue.block("games")
     user_B = torch.tensor([7, 3, 3, 29])
     row, column = owned(seen, user_B, block)

@@ -10,17 +10,17 @@ from torch import Tensor
 
 from crossrec.errors import InputError
 from crossrec.samplers import bands
-from crossrec.samplers.bands import Band, Seen, recall, select, within
+from crossrec.samplers.bands import Band, SeenRows, recall, select, within
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def packed(seen: list[set[int]]) -> Seen:
+def packed(seen: list[set[int]]) -> SeenRows:
     items = [item for own in seen for item in sorted(own)]
     offsets = torch.tensor([0, *map(len, seen)]).cumsum(0)
-    return Seen(torch.tensor(items, dtype=torch.int64), offsets)
+    return SeenRows(torch.tensor(items, dtype=torch.int64), offsets)
 
 
 def plain(score_V: Tensor, low: int, high: int, seen: set[int]) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from crossrec.recommender import Recommender
 from crossrec.samplers.hard import HardSampler
 from crossrec.samplers.table import SAMPLERS
+from crossrec.testing.runs import figures, stopped
 from crossrec.train.fit import fit
 
 HARD = [name for name, kind in SAMPLERS.items() if issubclass(kind, HardSampler)]
@@ -39,35 +41,16 @@ def test_the_seed_decides(name, split) -> None:
     assert not same(runs[0], runs[2])
 
 
-class Stopped(Exception):
-    """Stands for whatever ends a run."""
-
-
 @pytest.mark.parametrize("name", ["srns", "realhns"])
 def test_a_stopped_run_goes_on_exactly(name, split, tmp_path) -> None:
     """Stopped after each record of the joint phase: what the sampler has learned goes on as well."""
-    whole, records = tmp_path / "whole", []
-    done = fit("twotower", split, out=whole, log=records.append, **arguments(name))
+    train, records = partial(fit, "twotower", split, **arguments(name)), []
+    done = train(out=tmp_path / "whole", log=records.append)
     joint = [number for number, record in enumerate(records, start=1) if record["phase"] == "joint"]
     assert len(joint) == 5
-    for number in joint[1:]:
-        run, left = tmp_path / f"stopped-{number}", number
-
-        def stop(_: object) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                raise Stopped
-
-        with pytest.raises(Stopped):
-            fit("twotower", split, out=run, log=stop, **arguments(name))
-        again = fit("twotower", split, out=run, resume=True, **arguments(name))
-        assert same(again, done)
-        lines = [[json.loads(line) for line in (f / "metrics.jsonl").read_text().splitlines()] for f in (run, whole)]
-        for ours, theirs in zip(*lines, strict=True):
-            assert {k: v for k, v in ours.items() if "seconds" not in k} == {
-                k: v for k, v in theirs.items() if "seconds" not in k
-            }
+    for run in stopped(train, joint[1:], tmp_path):
+        assert same(train(out=run, resume=True), done)
+        assert figures(run) == figures(tmp_path / "whole")
 
 
 def test_facts_are_recorded(split) -> None:

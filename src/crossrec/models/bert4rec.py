@@ -18,7 +18,7 @@ from crossrec.data.histories import History
 from crossrec.data.vocabulary import Catalogue
 from crossrec.errors import InputError
 from crossrec.models.base import Phase
-from crossrec.models.every_domain import EveryDomain
+from crossrec.models.every_domain import TableModel
 from crossrec.nn.cloze import Cloze, Guesser, draw, last_hidden, questions, scattered
 from crossrec.nn.full_softmax import full_softmax
 from crossrec.nn.items import ItemTable
@@ -62,7 +62,7 @@ class BERT4RecConfig:
     guessed among its own domain's items (ours)."""
 
 
-class BERT4Rec(EveryDomain):
+class BERT4Rec(TableModel):
     """A Transformer over whole rows in which events are hidden; it learns to say which they were, by a full softmax.
 
     In every epoch each row comes with new random events hidden, and some come again with the last one hidden alone, which is
@@ -94,19 +94,10 @@ class BERT4Rec(EveryDomain):
             config.dim, blocks=config.blocks, heads=config.heads, dropout=config.dropout, max_len=config.max_len
         )
         draw(self.table.weight)
-        with torch.no_grad():
-            self.table.weight[0] = 0
-            self.table.weight[:, -1] = 0
+        self.table.clear(bias=True)
 
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("train", self.target, also=self.reads[1:], whole=True),)
-
-    def items(self, ids: Tensor) -> Tensor:
-        e: Tensor = self.table(ids)
-        return e
-
-    def item_block(self, domain: str) -> Tensor:
-        return self.table.block(domain)
 
     def queries(self, batch: Batch) -> Tensor:
         """[o, 1] of the event hidden behind what each query knows: (P, D + 1)."""

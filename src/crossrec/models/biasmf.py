@@ -67,10 +67,9 @@ class BiasMF(UserModel):
         self.table = ItemTable(catalogue, self.reads, config.dim + 1)
         self.users = UserTable(catalogue, self.reads, config.dim + 1, config.std)
         nn.init.normal_(self.table.weight, std=config.std)
+        self.table.clear(bias=True)
         with torch.no_grad():
-            self.table.weight[0] = 0
-            for weight in (self.table.weight, self.users.weight):
-                weight[:, -1] = 0
+            self.users.weight[:, -1] = 0
 
     def queries(self, batch: Batch) -> Tensor:
         """[p_u, b_u, 1]: (P, D + 2)."""

@@ -11,17 +11,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crossrec.data.batches import Batch
 from crossrec.data.graphs import Adjacency, adjacency, build
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.graph_users import GraphUserModel
+from crossrec.models.graph_users import OneGraphModel
 from crossrec.models.users import TRAINING, UNIFORM
 from crossrec.nn.dropout import dropout
 from crossrec.nn.graph_users import unit_rows
-from crossrec.nn.propagation import Propagation, normalised
+from crossrec.nn.propagation import normalised
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class BiTGCFConfig:
     """Weight of the squared norm of final vectors (published code)."""
 
 
-class BiTGCF(GraphUserModel):
+class BiTGCF(OneGraphModel):
     """In every domain g = L E, E <- g + E * g with L = D^(-1) (A + I); then users who are in several domains are mixed.
 
     u_d <- (common + specific_d) / 2: common is the mean of the user's vectors weighted by training edges n_d, specific_d is
@@ -69,10 +69,6 @@ class BiTGCF(GraphUserModel):
 
     def make(self, catalogue: Catalogue) -> None:
         super().make(catalogue)
-        self.weight = self.nodes.empty(self.config.dim)
-        nn.init.xavier_uniform_(self.weight)
-        self.nodes.clear(self.weight)
-        self.graph = Propagation(self.nodes.count)
         self.register_buffer("degree_XU", torch.zeros(self.copies, catalogue.num_users, dtype=torch.int64))
 
     @property
@@ -92,9 +88,6 @@ class BiTGCF(GraphUserModel):
 
     def fill(self, users: Adjacency) -> None:
         self.graph.fill(normalised(self.nodes.square(users), "row", loops=True))
-
-    def readers(self, x_UD: Tensor) -> Tensor:
-        return self.nodes.parted(self.graph(self.nodes.of_users(x_UD)))[1]
 
     def propagated(self) -> tuple[Tensor, Tensor]:
         mixing, showing = self._mixing()

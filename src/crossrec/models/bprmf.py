@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from crossrec.data.batches import Batch
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.every_domain import EveryDomain
+from crossrec.models.every_domain import TableModel
 from crossrec.models.published import REALHNS_TRAINING
 from crossrec.nn.items import ItemTable
 
@@ -37,7 +37,7 @@ class BPRMFConfig:
     """Latest events of the history that the mean is taken of (ours)."""
 
 
-class BPRMF(EveryDomain):
+class BPRMF(TableModel):
     """Matrix factorisation: a vector per user and per item, trained so that an observed item outscores others.
 
     Score p_u q_i + b_i. The bias is one more column, with a one in the query, so that the score is a product.
@@ -70,9 +70,7 @@ class BPRMF(EveryDomain):
         self.register_buffer("trained_U", torch.zeros(catalogue.num_users, dtype=torch.bool))
         for weight in (self.table.weight, self.users):
             nn.init.uniform_(weight, -0.05, 0.05)
-        with torch.no_grad():
-            self.table.weight[0] = 0
-            self.table.weight[:, -1] = 0
+        self.table.clear(bias=True)
 
     def learn(self, split: Split) -> None:
         for name in self.reads:
@@ -92,10 +90,6 @@ class BPRMF(EveryDomain):
     def selection_queries(self, batch: Batch) -> Tensor:
         """The trained users, as the loss compares them, whoever is asking when served."""
         return F.pad(self._users(batch.user_P), (0, 1), value=1.0).detach()
-
-    def items(self, ids: Tensor) -> Tensor:
-        e: Tensor = self.table(ids)
-        return e
 
     def auxiliary(self, batch: Batch) -> Tensor | None:
         if not self.config.l2:

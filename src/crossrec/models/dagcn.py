@@ -21,7 +21,7 @@ from crossrec.data.histories import History
 from crossrec.data.item_graphs import holders, transitions
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.every_domain import EveryDomain
+from crossrec.models.every_domain import TableModel
 from crossrec.nn.dropout import dropout
 from crossrec.nn.items import ItemTable, table_rows
 from crossrec.nn.sparse_graph import SparseGraph
@@ -49,7 +49,7 @@ class DAGCNConfig:
     """Latest events of every domain that are looked at (ours)."""
 
 
-class DAGCN(EveryDomain):
+class DAGCN(TableModel):
     """A graph of the users and the items of all domains, made of the training rows alone.
 
     An item reads itself, the users who have it and the items that come next to it in its domain; a user reads itself and
@@ -92,8 +92,9 @@ class DAGCN(EveryDomain):
         for weight in (self.nodes, self.gathered.weight, self.shared.weight):
             nn.init.xavier_uniform_(weight)
         with torch.no_grad():
-            for zero in (self.nodes[0], self.gathered.bias, self.shared.bias, self.table.weight[:, -1]):
+            for zero in (self.nodes[0], self.gathered.bias, self.shared.bias):
                 zero.zero_()
+        self.table.clear(bias=True)
 
     def views(self) -> Views:
         return Views({name: (name,) for name in self.reads}, self.config.max_len)
@@ -109,13 +110,6 @@ class DAGCN(EveryDomain):
             read += [self.first_user + user_E, row_V[after_E]]
         self.graph.fill(np.concatenate(reader), np.concatenate(read))
         self._weigh()
-
-    def items(self, ids: Tensor) -> Tensor:
-        e: Tensor = self.table(ids)
-        return e
-
-    def item_block(self, domain: str) -> Tensor:
-        return self.table.block(domain)
 
     def queries(self, batch: Batch) -> Tensor:
         if self.training:

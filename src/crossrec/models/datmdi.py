@@ -19,7 +19,7 @@ from crossrec.data.histories import History
 from crossrec.data.item_graphs import frequent_neighbours
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.every_domain import EveryDomain
+from crossrec.models.every_domain import TableModel
 from crossrec.nn.dropout import dropout
 from crossrec.nn.gru import Recurrence
 from crossrec.nn.items import ItemTable
@@ -59,7 +59,7 @@ class DomainPart(nn.Module):
         self.transfer, self.readout = SlotTransfer(config.dim), EventReadout(config.dim)
 
 
-class DATMDI(EveryDomain):
+class DATMDI(TableModel):
     """A reconstruction of DAT-MDI: of the publication only the abstract was at hand, and no program was found.
 
     It rests on public modules of the kinds that the abstract names: session and global graph attention as in GCE-GNN, a
@@ -98,8 +98,7 @@ class DATMDI(EveryDomain):
         config: DATMDIConfig = self.config
         self.table = ItemTable(catalogue, self.reads, config.dim)
         nn.init.uniform_(self.table.weight, -(config.dim**-0.5), config.dim**-0.5)
-        with torch.no_grad():
-            self.table.weight[0] = 0
+        self.table.clear()
         self.parts = nn.ModuleDict({f"domain{x}": DomainPart(config) for x in range(len(self.reads))})
         shape = len(self.table.weight), config.neighbours
         self.register_buffer("near_WK", torch.zeros(shape, dtype=torch.int64))
@@ -114,13 +113,6 @@ class DATMDI(EveryDomain):
             first = self.table.first[name]
             for buffer, found in ((self.near_WK, ids_VK), (self.weight_WK, count_VK)):
                 buffer[first : first + len(found)] = torch.as_tensor(found, device=buffer.device)
-
-    def items(self, ids: Tensor) -> Tensor:
-        e: Tensor = self.table(ids)
-        return e
-
-    def item_block(self, domain: str) -> Tensor:
-        return self.table.block(domain)
 
     def queries(self, batch: Batch) -> Tensor:
         domain_P = self.asked(batch)

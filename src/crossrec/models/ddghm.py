@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from crossrec.data.batches import Batch
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.every_domain import EveryDomain
+from crossrec.models.every_domain import TableModel
 from crossrec.nn import hybrid_metric
 from crossrec.nn.by_domain import numbers
 from crossrec.nn.dynamic_graphs import DynamicGraphs, Trace
@@ -88,7 +88,7 @@ class DDGHMConfig:
     """Compute every step again for its gradients instead of keeping what it made: less memory, for long histories (ours)."""
 
 
-class DDGHM(EveryDomain):
+class DDGHM(TableModel):
     """Graphs of items that grow with every event: one per domain, and one of all domains merged.
 
     After an event the states of all nodes of the graphs that it belongs to are updated. When an event of a domain is due,
@@ -123,16 +123,7 @@ class DDGHM(EveryDomain):
         bound = config.dim**-0.5
         for weight in (self.table.weight, self.masks):
             nn.init.uniform_(weight, -bound, bound)
-        with torch.no_grad():
-            self.table.weight[0] = 0
-            self.table.weight[:, -1] = 0
-
-    def items(self, ids: Tensor) -> Tensor:
-        e: Tensor = self.table(ids)
-        return e
-
-    def item_block(self, domain: str) -> Tensor:
-        return self.table.block(domain)
+        self.table.clear(bias=True)
 
     def queries(self, batch: Batch) -> Tensor:
         """[SE, 1] of the domain of every query's positive, else of the batch's: (P, D + 1)."""

@@ -1,5 +1,5 @@
 """DIAGAE: what a source domain knows of who is near whom guides the users of the target, and graphs of users are drawn from
-both (Zheng et al. 2023, Dual Interest Alignment for Graph AutoEncoder).
+both (Zheng et al. 2023, Dual Interests-Aligned Graph Auto-Encoders for Cross-domain Recommendation in WeChat).
 
 Source: specs of DIAGAE, section 2. N users of a batch, P queries, M edges, X domains in use (the target is number 0), S
 sources, V items, D width.

@@ -7,6 +7,7 @@ from torch import Tensor
 from crossrec.data.batches import Batch, Views
 from crossrec.models.base import Model, Phase
 from crossrec.nn.by_domain import asked
+from crossrec.nn.items import ItemTable
 
 
 class EveryDomain(Model):
@@ -37,3 +38,16 @@ class EveryDomain(Model):
     def asked(self, batch: Batch) -> Tensor:
         """Number of the domain that every query asks for: that of its positive, else the batch's; (P,)."""
         return asked(batch, self.reads, self.blocks)
+
+
+class TableModel(EveryDomain):
+    """Base of those whose item vectors are the rows of their table as they are."""
+
+    table: ItemTable
+
+    def items(self, ids: Tensor) -> Tensor:
+        e: Tensor = self.table(ids)
+        return e
+
+    def item_block(self, domain: str) -> Tensor:
+        return self.table.block(domain)

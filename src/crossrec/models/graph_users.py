@@ -6,13 +6,13 @@ P queries, U users, X domains in which users have vectors of their own, R rows o
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from crossrec.data.batches import Batch, Views
 from crossrec.data.graphs import Adjacency, build
@@ -21,6 +21,10 @@ from crossrec.data.vocabulary import Catalogue
 from crossrec.models.every_domain import EveryDomain
 from crossrec.models.users import LONGEST
 from crossrec.nn.graph_users import Made, Nodes, met, state_key
+from crossrec.nn.propagation import Propagation, normalised
+
+TRAINING: Mapping[str, Any] = {"loss": "bpr", "negatives": 4, "first": "all", "batch": 256}
+"""How models that compare an edge with others are trained: every event is a positive (ours)."""
 
 
 class GraphUserModel(EveryDomain):
@@ -169,3 +173,25 @@ class GraphUserModel(EveryDomain):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_made": {}}
+
+
+class OneGraphModel(GraphUserModel):
+    """Base of the models in which all nodes start with a vector of one width and all layers read by one square matrix L."""
+
+    def make(self, catalogue: Catalogue) -> None:
+        super().make(catalogue)
+        self.weight = self.nodes.empty(self.config.dim)
+        self.draw(self.weight)
+        self.nodes.clear(self.weight)
+        self.graph = Propagation(self.nodes.count)
+
+    def draw(self, weight: Tensor) -> None:
+        """Draw the nodes' first vectors: Xavier-uniform."""
+        nn.init.xavier_uniform_(weight)
+
+    def fill(self, users: Adjacency) -> None:
+        """L = D^(-1/2) A D^(-1/2), or a subclass's."""
+        self.graph.fill(normalised(self.nodes.square(users)))
+
+    def readers(self, x_UD: Tensor) -> Tensor:
+        return self.nodes.parted(self.graph(self.nodes.of_users(x_UD)))[1]

@@ -13,11 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossrec.data.batches import Batch
-from crossrec.data.graphs import Adjacency
-from crossrec.data.vocabulary import Catalogue
-from crossrec.models.graph_users import GraphUserModel
+from crossrec.models.graph_users import TRAINING, OneGraphModel
 from crossrec.models.users import UNIFORM
-from crossrec.nn.propagation import Propagation, normalised
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class LightGCNConfig:
     """Weight of the squared norm of the vectors that are trained (paper, 4.1.2)."""
 
 
-class LightGCN(GraphUserModel):
+class LightGCN(OneGraphModel):
     """E^k = L E^(k-1) with L = D^(-1/2) A D^(-1/2); a node's vector is the mean of E^0 to E^K, the score a product.
 
     E^0 alone is trained; the penalty is on its rows. Everybody without an edge: see
@@ -45,14 +42,13 @@ class LightGCN(GraphUserModel):
     Config = LightGCNConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {
-            "train": {"loss": "bpr", "negatives": 4, "first": "all", "lr": 5e-3, "batch": 256},
+            "train": {**TRAINING, "lr": 5e-3},
             "sampler": UNIFORM,
         },
         "paper": {
             "train": {
-                "loss": "bpr",
+                **TRAINING,
                 "negatives": 1,
-                "first": "all",
                 "lr": 1e-3,
                 "betas": (0.9, 0.999),
                 "batch": 64,
@@ -64,18 +60,8 @@ class LightGCN(GraphUserModel):
         },
     }
 
-    def make(self, catalogue: Catalogue) -> None:
-        super().make(catalogue)
-        self.weight = self.nodes.empty(self.config.dim)
-        nn.init.normal_(self.weight, std=0.1)
-        self.nodes.clear(self.weight)
-        self.graph = Propagation(self.nodes.count)
-
-    def fill(self, users: Adjacency) -> None:
-        self.graph.fill(normalised(self.nodes.square(users)))
-
-    def readers(self, x_UD: Tensor) -> Tensor:
-        return self.nodes.parted(self.graph(self.nodes.of_users(x_UD)))[1]
+    def draw(self, weight: Tensor) -> None:
+        nn.init.normal_(weight, std=0.1)
 
     def propagated(self) -> tuple[Tensor, Tensor]:
         x_ND: Tensor = self.weight

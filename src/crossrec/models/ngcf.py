@@ -15,13 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crossrec.data.batches import Batch
-from crossrec.data.graphs import Adjacency
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.graph_users import GraphUserModel
+from crossrec.models.graph_users import TRAINING, OneGraphModel
 from crossrec.models.users import UNIFORM
 from crossrec.nn.dropout import dropout
 from crossrec.nn.graph_users import unit_rows
-from crossrec.nn.propagation import Propagation, normalised
 
 SLOPE = 0.2
 """Of the LeakyReLU below zero (specs of DIAGAE, 6.3)."""
@@ -43,7 +41,7 @@ class NGCFConfig:
     """Weight of the squared norm of final vectors (published code)."""
 
 
-class NGCF(GraphUserModel):
+class NGCF(OneGraphModel):
     """E^k = LeakyReLU((L + I) E^(k-1) W1 + (L E^(k-1) * E^(k-1)) W2) with L = D^(-1/2) A D^(-1/2).
 
     A node's vector is E^0 and, of every layer, E^k with rows of length 1, side by side; the score is a product. The next layer
@@ -57,14 +55,13 @@ class NGCF(GraphUserModel):
     Config = NGCFConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {
-            "train": {"loss": "bpr", "negatives": 4, "first": "all", "lr": 2e-3, "batch": 256},
+            "train": {**TRAINING, "lr": 2e-3},
             "sampler": UNIFORM,
         },
         "paper": {
             "train": {
-                "loss": "bpr",
+                **TRAINING,
                 "negatives": 1,
-                "first": "all",
                 "lr": 5e-4,
                 "betas": (0.9, 0.999),
                 "batch": 32,
@@ -79,19 +76,9 @@ class NGCF(GraphUserModel):
     def make(self, catalogue: Catalogue) -> None:
         super().make(catalogue)
         config: NGCFConfig = self.config
-        self.weight = self.nodes.empty(config.dim)
-        nn.init.xavier_uniform_(self.weight)
-        self.nodes.clear(self.weight)
         shapes = list(pairwise((config.dim, *config.layers)))
         self.sums = nn.ParameterList(nn.init.xavier_uniform_(torch.empty(shape)) for shape in shapes)
         self.products = nn.ParameterList(nn.init.xavier_uniform_(torch.empty(shape)) for shape in shapes)
-        self.graph = Propagation(self.nodes.count)
-
-    def fill(self, users: Adjacency) -> None:
-        self.graph.fill(normalised(self.nodes.square(users)))
-
-    def readers(self, x_UD: Tensor) -> Tensor:
-        return self.nodes.parted(self.graph(self.nodes.of_users(x_UD)))[1]
 
     def propagated(self) -> tuple[Tensor, Tensor]:
         x_ND: Tensor = self.weight

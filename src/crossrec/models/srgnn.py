@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from crossrec.data.batches import Batch
 from crossrec.data.vocabulary import Catalogue
-from crossrec.models.every_domain import EveryDomain
+from crossrec.models.every_domain import TableModel
 from crossrec.nn.items import ItemTable
 from crossrec.nn.session_graphs import SessionGraphs, Sessions
 
@@ -54,7 +54,7 @@ class SRGNNConfig:
     """Half the weight of the squared norm of all weights: what Adam takes for weight decay (ours; published code: 1e-5)."""
 
 
-class SRGNN(EveryDomain):
+class SRGNN(TableModel):
     """A directed graph of the visited items, a gated graph network on it, attention over the events asked by the last one.
 
     Every beginning of a row is an instance: a graph of its own, whose states start from the items' vectors. Edges are as
@@ -77,20 +77,12 @@ class SRGNN(EveryDomain):
         self.table = ItemTable(catalogue, self.reads, config.dim)
         self.graphs = SessionGraphs(config.dim, config.steps)
         nn.init.uniform_(self.table.weight, -(config.dim**-0.5), config.dim**-0.5)
-        with torch.no_grad():
-            self.table.weight[0] = 0
+        self.table.clear()
 
     def queries(self, batch: Batch) -> Tensor:
         sessions = Sessions.of(batch.histories["history"], self.config.steps)
         vector_UD = self.graphs(sessions, self.table(sessions.item_N))
         return F.embedding(sessions.session_P, F.pad(vector_UD, (0, 0, 0, 1)))
-
-    def items(self, ids: Tensor) -> Tensor:
-        e: Tensor = self.table(ids)
-        return e
-
-    def item_block(self, domain: str) -> Tensor:
-        return self.table.block(domain)
 
     def auxiliary(self, batch: Batch) -> Tensor | None:
         if not self.config.l2:

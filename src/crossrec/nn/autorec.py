@@ -26,8 +26,7 @@ class AutoRec(nn.Module):
         self.inward = ItemTable(catalogue, [domain], dim)
         self.bias = nn.Parameter(torch.zeros(dim))
         self.outward = ItemTable(catalogue, [domain], dim + 1)
-        with torch.no_grad():
-            self.outward.weight[:, -1] = 0
+        self.outward.clear(bias=True)
 
     @untraced
     def forward(self, row_M: Tensor, item_M: Tensor, rows: int) -> Tensor:

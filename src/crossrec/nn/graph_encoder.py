@@ -39,8 +39,7 @@ class GraphEncoder(nn.Module):
         self.register_buffer("known_U", torch.zeros(catalogue.num_users, dtype=torch.bool))
         for weight in (self.users, self.table.weight):
             nn.init.xavier_uniform_(weight) if std is None else nn.init.normal_(weight, std=std)
-        with torch.no_grad():
-            self.table.weight[0] = 0
+        self.table.clear()
 
     def forward(self, user_N: Tensor, row_M: Tensor, item_M: Tensor) -> Tensor:
         """Vectors z_ND of users by number (negative: a stranger), who have these items."""

@@ -32,8 +32,14 @@ class ItemTable(nn.Module):
         self.weight = nn.Parameter(torch.empty(1 + int(row_V.max()), dim))
         nn.init.normal_(self.weight, std=(2.0 / (catalogue.num_ids + dim)) ** 0.5)
         if padding == "zero":
-            with torch.no_grad():
-                self.weight[0] = 0
+            self.clear()
+
+    @torch.no_grad()
+    def clear(self, *, bias: bool = False) -> None:
+        """Set the padding's vector to zero; with ``bias`` also the last column, which then is the items' bias."""
+        self.weight[0] = 0
+        if bias:
+            self.weight[:, -1] = 0
 
     def forward(self, ids: Tensor) -> Tensor:
         """Vectors (..., D) of global ids (...). The padding row gets no gradient; the others get a sparse one."""

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import sparse
-from torch import Tensor, nn
+from torch import Tensor
 
 from crossrec.data.graphs import Adjacency
 from crossrec.errors import InputError
+from crossrec.nn.saved_sizes import SavedSizes
 
 Norm = Literal["symmetric", "row", "none"]
 
@@ -132,12 +133,13 @@ class _Product(torch.autograd.Function):
         return _Product.apply(gradients[0], *ctx.pair), None, None  # type: ignore[no-untyped-call]  # as above
 
 
-class Propagation(nn.Module):
-    """A sparse matrix that nodes read each other by. Part of a model's state: a model that is loaded takes what was saved.
+class Propagation(SavedSizes):
+    """A sparse matrix that nodes read each other by. Part of a model's state.
 
     The transpose is made at the first product and kept; it is not part of the state.
     """
 
+    counted = ("column_E", "weight_E")
     offset_N1: Tensor
     column_E: Tensor
     weight_E: Tensor
@@ -229,10 +231,8 @@ class Propagation(nn.Module):
         return {**vars(self), "_operator": None, "_transpose": None}
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        for name in ("offset_N1", "column_E", "weight_E"):
-            saved, mine = state_dict.get(prefix + name), getattr(self, name)
-            if saved is not None and (name != "offset_N1" or saved.shape == mine.shape):
-                dtype = mine.dtype if name == "weight_E" else saved.dtype
-                setattr(self, name, torch.empty(saved.shape, dtype=dtype, device=mine.device))
+        offset_N1 = state_dict.get(prefix + "offset_N1")
+        if offset_N1 is not None:
+            self.offset_N1 = self.offset_N1.to(offset_N1.dtype)
         self._forget()
         super()._load_from_state_dict(state_dict, prefix, *others)

@@ -5,8 +5,6 @@ V ids of the catalogue, E edges of the graph, N items, M edges that leave them, 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,14 +14,17 @@ from torch import Tensor, nn
 from crossrec.data.splits import Split
 from crossrec.nn.dropout import dropout
 from crossrec.nn.items import ItemTable
+from crossrec.nn.saved_sizes import SavedSizes
+from crossrec.nn.segments import spread
 
 
-class NextItems(nn.Module):
+class NextItems(SavedSizes):
     """Of every item the items that came next, and the share of each: a graph by global ids, saved as it was counted.
 
     Before anything is counted nothing comes next.
     """
 
+    counted = ("next_E", "share_E")
     first_V1: Tensor
     next_E: Tensor
     share_E: Tensor
@@ -54,17 +55,8 @@ class NextItems(nn.Module):
         """The edges that leave some items, end to end: first edge of each (N,), items they lead to (M,), shares (M,)."""
         first_N = self.first_V1[item_N]
         count_N = self.first_V1[item_N + 1] - first_N
-        offset_N = torch.cumsum(count_N, 0) - count_N
-        shift_M = torch.repeat_interleave(first_N - offset_N, count_N)
-        edge_M = torch.arange(len(shift_M), device=shift_M.device) + shift_M
-        return offset_N, self.next_E[edge_M], self.share_E[edge_M]
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        for name in ("next_E", "share_E"):
-            saved = state_dict.get(prefix + name)
-            if saved is not None:
-                setattr(self, name, getattr(self, name).new_zeros(saved.shape))
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        _, edge_M = spread(first_N, count_N)
+        return torch.cumsum(count_N, 0) - count_N, self.next_E[edge_M], self.share_E[edge_M]
 
 
 class SmoothedItems(nn.Module):

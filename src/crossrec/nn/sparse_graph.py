@@ -5,23 +5,23 @@ N nodes, E edges sorted by the node that reads, R nodes that are asked for, D wi
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from crossrec.data.vocabulary import Ints
+from crossrec.nn.saved_sizes import SavedSizes
 from crossrec.nn.segments import spread
 
 EDGES = 1 << 18
 """Edges whose weights are worked out at once: a bound of the memory."""
 
 
-class SparseGraph(nn.Module):
-    """Edges in compressed rows. They are part of a model's state: one that is loaded takes as many as were saved."""
+class SparseGraph(SavedSizes):
+    """Edges in compressed rows. They are part of a model's state."""
 
+    counted = ("column_E", "weight_E")
     offset_N1: Tensor
     column_E: Tensor
     weight_E: Tensor
@@ -63,10 +63,3 @@ class SparseGraph(nn.Module):
         return F.embedding_bag(
             self.column_E[edge_M], node_ND, count_R.cumsum(0) - count_R, mode="sum", per_sample_weights=weight_M
         )
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        for name in ("column_E", "weight_E"):
-            saved = state_dict.get(prefix + name)
-            if saved is not None:
-                setattr(self, name, getattr(self, name).new_empty(saved.shape))
-        super()._load_from_state_dict(state_dict, prefix, *others)

@@ -26,7 +26,7 @@ from crossrec.plugins.low_preference import LowPreference, Window
 from crossrec.plugins.predicted import Predicted
 from crossrec.plugins.preferences import Preferences, owned, usable
 from crossrec.plugins.soft_positives import candidates
-from crossrec.samplers.base import Seen
+from crossrec.samplers.base import SeenPairs
 from crossrec.samplers.uniform import Uniform
 
 
@@ -204,7 +204,7 @@ class PDRec(Plugin):
         train = uniform.seen
         if config.exclude == "all":
             whole = everything(split.data, np.arange(split.data.num_users))
-            uniform.seen = Seen(split.events, whole, self.rows.domain, device)
+            uniform.seen = SeenPairs(split.events, whole, self.rows.domain, device)
         window = Window(config.low_from, config.low_to, whole=config.exclude == "all")
         found, windows = [], low_preference.kept(preferences)
         for row_B, score_BV in preferences.blocks():

@@ -16,7 +16,7 @@ from crossrec.data.splits import Events
 from crossrec.errors import InputError
 from crossrec.models.base import Model, still
 from crossrec.plugins.predicted import ROWS, Predicted
-from crossrec.samplers.base import Seen
+from crossrec.samplers.base import SeenPairs
 
 BLOCK = 16 * 2**20
 """Bytes that the scores of one block of rows may take; a GPU is fed 16 times as many."""
@@ -71,7 +71,7 @@ def usable(frozen: Model, domain: str) -> None:
         )
 
 
-def owned(seen: Seen, user_B: Tensor, block: range) -> Pairs:
+def owned(seen: SeenPairs, user_B: Tensor, block: range) -> Pairs:
     """Every item of the block that these users have, as row and column."""
     bound_B, bound_B1 = (torch.searchsorted(seen.key_S, user * seen.num_ids) for user in (user_B, user_B + 1))
     count_B = bound_B1 - bound_B

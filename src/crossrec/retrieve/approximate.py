@@ -16,7 +16,7 @@ import numpy.typing as npt
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import InputError
 from crossrec.retrieve.best import Floats
-from crossrec.retrieve.index import Exact, LeftOut, agreement, asked, checked
+from crossrec.retrieve.index import Exact, Index, LeftOut, agreement, checked
 
 FLAT = 100_000
 """Items below which faiss keeps one list, which is searched as a whole."""
@@ -37,7 +37,7 @@ def faiss() -> Any:
     return library
 
 
-class Approximate:
+class Approximate(Index):
     """A faiss index: lists of items around centres, of which the nearest are looked through.
 
     With fewer items available, more lists are; where fewer than k come back although there are more, all lists are.
@@ -79,37 +79,27 @@ class Approximate:
     def __len__(self) -> int:
         return int(self.index.ntotal)
 
-    def search(
-        self,
-        query_QD: Floats,
-        k: int,
-        allowed_V: npt.NDArray[np.bool_] | None = None,
-        *,
-        version: str,
-        left_out: LeftOut | None = None,
+    def found(
+        self, query_QD: Floats, k: int, allowed_V: npt.NDArray[np.bool_] | None, left_out: LeftOut | None
     ) -> tuple[Ints, Floats]:
-        """See :class:`crossrec.retrieve.index.Index`.
-
-        What single queries may not have comes on top of k in the search and is taken away from what it finds.
-        """
-        queries = asked(self, query_QD, k, allowed_V, version)
+        """What single queries may not have comes on top of k in the search and is taken away from what it finds."""
         out = None if left_out is None else _once(left_out, len(self), allowed_V)
         probes = int(getattr(self.index, "nprobe", 1))
         share = 1.0 if allowed_V is None else max(float(allowed_V.mean()), 1e-9)
         probes = int(min(self.lists, np.ceil(probes / share)))
-        place_QK, score_QK = self._found(queries, k, allowed_V, out, probes)
+        place_QK, score_QK = self._looked(query_QD, k, allowed_V, out, probes)
         if probes < self.lists:
             available = len(self) if allowed_V is None else int(allowed_V.sum())
             lost_Q = (
-                np.zeros(len(queries), dtype=np.int64) if out is None else np.bincount(out.row_L, None, len(queries))
+                np.zeros(len(query_QD), dtype=np.int64) if out is None else np.bincount(out.row_L, None, len(query_QD))
             )
             short = np.flatnonzero((place_QK >= 0).sum(1) < np.minimum(k, available - lost_Q))
             if len(short):
                 again = None if out is None else _of_rows(out, short)
-                place_QK[short], score_QK[short] = self._found(queries[short], k, allowed_V, again, self.lists)
+                place_QK[short], score_QK[short] = self._looked(query_QD[short], k, allowed_V, again, self.lists)
         return place_QK, score_QK
 
-    def _found(
+    def _looked(
         self, queries: Floats, k: int, allowed_V: npt.NDArray[np.bool_] | None, out: LeftOut | None, probes: int
     ) -> tuple[Ints, Floats]:
         library = faiss()
@@ -132,7 +122,6 @@ class Approximate:
         return place_QK.astype(np.int64), np.pad(score_QK, room, constant_values=-np.inf)
 
     def write(self, folder: Path) -> dict[str, Any]:
-        """See :class:`crossrec.retrieve.index.Index`."""
         faiss().write_index(self.index, str(folder / "index.faiss"))
         return {"file": "index.faiss", "lists": self.lists, "probes": int(getattr(self.index, "nprobe", 0))}
 

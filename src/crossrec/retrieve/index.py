@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +36,10 @@ class LeftOut(NamedTuple):
     place_L: Ints
 
 
-class Index(Protocol):
-    """The vectors of a domain's items, to be searched by inner product."""
+class Index(ABC):
+    """The vectors of a domain's items, to be searched by inner product. A subclass says how: :meth:`found`."""
 
-    kind: str
+    kind: ClassVar[str]
     """``exact`` or ``faiss``."""
     version: str
     """Of the run whose vectors these are (see :func:`version_of`)."""
@@ -47,6 +48,7 @@ class Index(Protocol):
     dim: int
     """Width of the vectors."""
 
+    @abstractmethod
     def __len__(self) -> int:
         """Number of items."""
 
@@ -67,12 +69,20 @@ class Index(Protocol):
         Raises:
             InputError: for queries of another version, of another width or that are no numbers, and for k below 1.
         """
+        return self.found(asked(self, query_QD, k, allowed_V, version), k, allowed_V, left_out)
 
+    @abstractmethod
+    def found(
+        self, query_QD: Floats, k: int, allowed_V: npt.NDArray[np.bool_] | None, left_out: LeftOut | None
+    ) -> tuple[Ints, Floats]:
+        """What :meth:`search` answers to queries that are known to be right."""
+
+    @abstractmethod
     def write(self, folder: Path) -> dict[str, Any]:
         """Write the vectors into a folder; what must be known to read them again: ``file`` and more."""
 
 
-class Exact:
+class Exact(Index):
     """Every score is made, blocks of items at a time; ties are broken by the lower place."""
 
     kind = "exact"
@@ -84,17 +94,10 @@ class Exact:
     def __len__(self) -> int:
         return len(self.item_VD)
 
-    def search(
-        self,
-        query_QD: Floats,
-        k: int,
-        allowed_V: npt.NDArray[np.bool_] | None = None,
-        *,
-        version: str,
-        left_out: LeftOut | None = None,
+    def found(
+        self, query_QD: Floats, k: int, allowed_V: npt.NDArray[np.bool_] | None, left_out: LeftOut | None
     ) -> tuple[Ints, Floats]:
-        """See :class:`Index`."""
-        queries = torch.as_tensor(asked(self, query_QD, k, allowed_V, version))
+        queries = torch.as_tensor(query_QD)
         place_A = None if allowed_V is None or allowed_V.mean() > FEW else np.flatnonzero(allowed_V)
         item_AD = self.item_VD if place_A is None else self.item_VD[torch.as_tensor(place_A)]
         mask_A = None if allowed_V is None or place_A is not None else torch.as_tensor(~allowed_V)
@@ -111,7 +114,6 @@ class Exact:
         return np.concatenate([none.astype(np.int64), *places]), np.concatenate([none.astype(np.float32), *scores])
 
     def write(self, folder: Path) -> dict[str, Any]:
-        """See :class:`Index`."""
         np.save(folder / "vectors.npy", self.item_VD.numpy(), allow_pickle=False)
         return {"file": "vectors.npy"}
 

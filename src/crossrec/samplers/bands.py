@@ -39,19 +39,19 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenRows:
     """What every user has in training, packed: ``item_S`` sorted by user, ``offset_R1`` where each one's begin."""
 
     item_S: Tensor
     offset_R1: Tensor
 
-    def take(self, index_O: Tensor) -> Seen:
+    def take(self, index_O: Tensor) -> SeenRows:
         """Those of some of the users."""
         first_O, count_O = self.offset_R1[index_O], (self.offset_R1[1:] - self.offset_R1[:-1])[index_O]
         offset_O1 = torch.cat([count_O.new_zeros(1), torch.cumsum(count_O, 0)])
         owner_S = torch.repeat_interleave(torch.arange(len(index_O), device=count_O.device), count_O)
         within_S = torch.arange(len(owner_S), device=count_O.device) - offset_O1[owner_S]
-        return Seen(self.item_S[first_O[owner_S] + within_S], offset_O1)
+        return SeenRows(self.item_S[first_O[owner_S] + within_S], offset_O1)
 
     def block(self, a: int, b: int) -> tuple[Tensor, Tensor]:
         """The items of users a to b as (B, M), and which of these places are filled."""
@@ -66,7 +66,7 @@ def select(
     query_RD: Tensor,
     item_VD: Tensor,
     band: Band,
-    seen: Seen,
+    seen: SeenRows,
     number: int,
     generator: torch.Generator,
     sample: int | None = None,
@@ -106,7 +106,7 @@ def select(
     return out_RN if column_V is None else column_V.to(torch.int32)[out_RN]
 
 
-def recall(query_RD: Tensor, item_VD: Tensor, band: Band, seen: Seen, chosen_RN: Tensor) -> float:
+def recall(query_RD: Tensor, item_VD: Tensor, band: Band, seen: SeenRows, chosen_RN: Tensor) -> float:
     """Share of the items that were chosen for some users (columns) that lie in the exact band of their rankings."""
     low, high = band.ranks(len(item_VD))
     inside_RV = within(query_RD @ item_VD.T, low, high, *seen.block(0, len(query_RD)))
@@ -147,9 +147,9 @@ def sorted_rows(score_BV: Tensor) -> Tensor:
     return score_BV.sort(1).values
 
 
-def _among(seen: Seen, column_V: Tensor) -> Seen:
+def _among(seen: SeenRows, column_V: Tensor) -> SeenRows:
     """What was seen of a sample of the items (columns in ascending order), as columns of the sample."""
     place_S = torch.searchsorted(column_V, seen.item_S).clamp(max=len(column_V) - 1)
     kept_S = column_V[place_S] == seen.item_S
     before = torch.cat([kept_S.new_zeros(1, dtype=torch.int64), torch.cumsum(kept_S, 0)])
-    return Seen(place_S[kept_S], before[seen.offset_R1])
+    return SeenRows(place_S[kept_S], before[seen.offset_R1])

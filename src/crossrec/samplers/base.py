@@ -31,7 +31,7 @@ class Negatives:
     """Further negatives that were chosen rather than drawn: each stands for itself alone, whatever the loss."""
 
 
-class Seen:
+class SeenPairs:
     """Which items of a domain each user has in the training rows: membership of many pairs at once."""
 
     def __init__(self, events: Events, rows: Rows, domain: str, device: torch.device) -> None:
@@ -63,7 +63,7 @@ class Sampler:
     def prepare(self, split: Split, domain: str, device: torch.device) -> None:
         """Called once before a phase that predicts ``domain``: look at the training rows, and at nothing else."""
         self.block = split.data.catalogue.block(domain)
-        self.seen = Seen(split.events, split.train, domain, device)
+        self.seen = SeenPairs(split.events, split.train, domain, device)
         self.device = device
 
     def begin_epoch(self, model: Model, epoch: int, generator: torch.Generator) -> None:

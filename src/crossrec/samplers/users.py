@@ -13,7 +13,7 @@ import torch
 from crossrec.data.batches import Batch, Batcher
 from crossrec.data.splits import Split
 from crossrec.models.base import Model
-from crossrec.samplers.bands import Seen
+from crossrec.samplers.bands import SeenRows
 
 ROWS = 512
 """Users whose states are computed together."""
@@ -40,7 +40,7 @@ class TrainingUsers:
         block = split.data.catalogue.block(domain)
         pair = np.unique(user_Q * len(block) + split.events.item_E[at_Q] - block.start)
         offset_R1 = np.searchsorted(pair, np.append(user_Q[last], np.iinfo(np.int64).max // len(block)) * len(block))
-        self.seen = Seen(
+        self.seen = SeenRows(
             torch.as_tensor(pair % len(block), device=device),
             torch.as_tensor(offset_R1, dtype=torch.int64, device=device),
         )

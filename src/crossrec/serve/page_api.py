@@ -29,7 +29,7 @@ class WhyIn(schemas.Asking):
 
     item: schemas.Id
     user: schemas.Id | None = None
-    history: list[schemas.Seen] | None = Field(default=None, max_length=schemas.MOST_HISTORY)
+    history: list[schemas.PastIn] | None = Field(default=None, max_length=schemas.MOST_HISTORY)
     domain: schemas.Name | None = None
     model: schemas.ModelName | None = None
 
@@ -38,7 +38,7 @@ class CategoriesIn(schemas.Asking):
     """Whose history and list are looked at."""
 
     user: schemas.Id | None = None
-    history: list[schemas.Seen] | None = Field(default=None, max_length=schemas.MOST_HISTORY)
+    history: list[schemas.PastIn] | None = Field(default=None, max_length=schemas.MOST_HISTORY)
     domain: schemas.Name | None = None
     k: int = Field(default=50, ge=1, le=schemas.MOST_K, description="Items of the list.")
     model: schemas.ModelName | None = None
@@ -156,7 +156,7 @@ def page_router(engine: Engine, responses: dict[int | str, dict[str, Any]]) -> A
     return router
 
 
-def _pairs(history: list[schemas.Seen] | None) -> list[tuple[str, str]] | None:
+def _pairs(history: list[schemas.PastIn] | None) -> list[tuple[str, str]] | None:
     return None if history is None else [(each.domain, each.item) for each in history]
 
 

@@ -25,7 +25,7 @@ class Asking(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Seen(Asking):
+class PastIn(Asking):
     """One event of a history."""
 
     domain: Name
@@ -44,7 +44,7 @@ class RecommendIn(Asking):
     """For whom, and what. With a user and a history, the history counts instead of what is known."""
 
     user: Id | None = Field(default=None, description="Own id of a user, known or not.")
-    history: list[Seen] | None = Field(default=None, max_length=MOST_HISTORY, description="Events, oldest first.")
+    history: list[PastIn] | None = Field(default=None, max_length=MOST_HISTORY, description="Events, oldest first.")
     domain: Name | None = Field(default=None, description="Where to recommend; without it, the run's target.")
     k: int = Field(default=10, ge=1, le=MOST_K, description="Items of the answer.")
     filters: FiltersIn = FiltersIn()

@@ -6,20 +6,7 @@ from __future__ import annotations
 class Silent:
     """Does nothing with what happens; see :class:`crossrec.serve.keeper.Meter`."""
 
-    def store_error(self) -> None:
-        """Nothing."""
+    def nothing(self, *what: object, **named: object) -> None:
+        """Whatever it is told."""
 
-    def fallback(self, kind: str) -> None:
-        """Nothing."""
-
-    def candidates(self, channel: str, count: int) -> None:
-        """Nothing."""
-
-    def events(self, new: int, known: int) -> None:
-        """Nothing."""
-
-    def batch(self, size: int) -> None:
-        """Nothing."""
-
-    def dropped(self, exposures: int) -> None:
-        """Nothing."""
+    store_error = fallback = candidates = events = batch = dropped = nothing

@@ -25,14 +25,11 @@ from crossrec.evaluation.evaluate import evaluate
 from crossrec.models.base import Model
 from crossrec.recommender import Recommender
 from crossrec.testing.law import SIZES, SOURCE, TARGET, law_split
+from crossrec.testing.runs import interrupt
 from crossrec.train.fit import fit
 
 QUICK: Mapping[str, Any] = {"epochs": 3, "batch": 32, "lr": 1e-2, "negatives": 16, "seed": 3}
 LONG: Mapping[str, Any] = {**QUICK, "epochs": 60, "patience": 15}
-
-
-class Interrupted(Exception):
-    """Stands for a run that is killed."""
 
 
 class ModelTests:
@@ -225,22 +222,6 @@ def score(recommender: Recommender, batch: Batch) -> Tensor:
     """Scores (P, V) of the target's items."""
     with torch.no_grad():
         return recommender.model.scores(batch, TARGET)
-
-
-def interrupt(train: Any, at: int, folder: Path) -> None:
-    """Train into a folder until the record of this number, and die."""
-    seen: list[Any] = []
-
-    def log(record: Any) -> None:
-        seen.append(record)
-        if len(seen) == at:
-            raise Interrupted
-
-    try:
-        train(out=folder, log=log, checkpoint_seconds=0.0)
-    except Interrupted:
-        return
-    raise AssertionError(f"the run ended before record {at}")
 
 
 def close(found: Tensor, expected: Tensor, what: str) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.data.batches import Batch, Batcher, TrainingRows
+from crossrec.data.batches import Batch, Batcher
 from crossrec.data.splits import LeaveLastOut, Split
 from crossrec.models.base import Model
 from crossrec.streams import Streams
+from crossrec.testing import batches
 from crossrec.testing.worlds import world_of
 
 EDGES = {"toys": [[0, 1, 2], [1], [2, 3]], "games": [[0, 1], [], [1, 2]]}
@@ -64,10 +65,8 @@ def scores(model: Model, split: Split, domain: str = "toys") -> np.ndarray:
 
 
 def training_batch(model: Model, split: Split, rated: bool = False) -> Batch:
-    """All training rows with all their queries, of all domains that the model reads."""
-    names = (model.phases()[0].domain, *model.phases()[0].also)
-    rows = TrainingRows(Batcher(split.events, model.views()), split.train, names, "all", rated=rated)
-    return rows.batch(torch.arange(len(rows)))
+    """All training rows, every event of which is asked for."""
+    return batches.training_batch(model, split, "all", rated=rated)
 
 
 def adjacency(split: Split, names: Sequence[str], edges: Mapping[str, Sequence[Sequence[int]]] = EDGES) -> np.ndarray:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from crossrec.data.dataset import Dataset
-from crossrec.data.splits import Split
+from crossrec.data.splits import LeaveLastOut, Split
 from crossrec.data.vocabulary import Catalogue, Vocabulary
 
 Event = tuple[str, int, int]
@@ -50,6 +50,13 @@ def tiny_world(
             time += int(rng.integers(step))
         histories.append(history)
     return world_of(histories, sizes)
+
+
+def repeating_split(domains: int = 2, users: int = 9) -> Split:
+    """A tiny world of so few items that rows have some more than once; every user's latest toys are held out."""
+    sizes = {"toys": 9, "games": 7, "books": 5}
+    data = tiny_world(users, {name: sizes[name] for name in list(sizes)[:domains]}, events=10)
+    return LeaveLastOut("toys").apply(data)
 
 
 def worlds(users: int = 8, events: int = 14, domains: int = 3, last_time: int = 12) -> st.SearchStrategy[Dataset]:
