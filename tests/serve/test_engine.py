@@ -338,7 +338,14 @@ def test_many_at_once_are_answered_as_each_alone(engine):
     engine.record([event(f"e{u}", f"u{u}", f"toys{u}") for u in range(0, 24, 2)])
     alone = {user: items(ask(engine, user)) for user in users}
     sizes, found = [], {}
-    engine.meter.batch = sizes.append
+    waiting = engine._gather._waiting
+
+    def begin(size):
+        sizes.append(size)
+        while len(sizes) == 1 and waiting.qsize() < len(users) - size:
+            time.sleep(0.001)
+
+    engine.meter.batch = begin
     threads = [
         threading.Thread(target=lambda user=user: found.update({user: items(ask(engine, user))})) for user in users
     ]

@@ -137,6 +137,12 @@ def pick(page, user):
     page.locator("#lists[aria-busy=false] .item").first.wait_for()
 
 
+def unfold(page):
+    """Open the forms for an id or a history, once nothing above them is still to come and moves them."""
+    page.wait_for_load_state("networkidle")
+    page.get_by_text("Paste an id or a history", exact=True).click()
+
+
 def listed(page, place=0):
     return page.locator("#lists ol").nth(place).locator(".title").all_text_contents()
 
@@ -166,7 +172,7 @@ def test_a_click_changes_the_list_at_once(visit):
 
 def test_a_hostile_title_is_text(visit):
     page = visit()
-    page.get_by_text("Paste an id or a history", exact=True).click()
+    unfold(page)
     page.get_by_label("A history, oldest first").fill("games games1\ntoys toys0")
     page.get_by_role("button", name="Recommend for this history").click()
     page.locator("#domains").get_by_text(HOSTILE, exact=True).wait_for()
@@ -288,7 +294,7 @@ def test_a_token_is_asked_for_and_kept_in_memory_alone(visit, runs, tmp_path):
 def test_strangers_and_a_server_that_is_gone(visit, runs, tmp_path):
     with served({"main": runs["main"]}, tmp_path / "events.db") as place:
         page = visit(place, expected=("404", "ERR_CONNECTION_REFUSED"))
-        page.get_by_text("Paste an id or a history", exact=True).click()
+        unfold(page)
         page.get_by_label("An id, known or not").fill("somebody new")
         page.get_by_role("button", name="Show", exact=True).click()
         page.get_by_text("Nothing that the model reads is known of this user").wait_for()

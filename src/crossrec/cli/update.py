@@ -54,7 +54,7 @@ def update(
     position_column: options.PositionColumn = "position",
     json: options.Json = False,
 ) -> None:
-    """Train what is served further on new events, and switch to it unless a guard refuses."""
+    """Train a run further on new events; serve it if it is good."""
     from crossrec.config import from_settings, parse_assignments
     from crossrec.errors import InputError
     from crossrec.serve.update import update as go_on
