@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import statistics
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -362,6 +364,25 @@ def test_one_place_is_worked_on_by_one_at_a_time(tmp_path):
         order.append("first")
     other.join(10)
     assert order == ["first", "second"]
+
+
+def test_what_two_measure_at_once_is_measured_once(make, monkeypatch, tmp_path):
+    make(rows=["Pop"], targets=["toys"])
+    done, really = [], trainings.evaluate_run
+    shutil.rmtree(seed(tmp_path, "pop") / "results")
+
+    def slowly(folder, protocol, **more):
+        done.append(protocol)
+        time.sleep(0.05)
+        return really(folder, protocol, **more)
+
+    monkeypatch.setattr(trainings, "evaluate_run", slowly)
+    both = [threading.Thread(target=make, kwargs={"rows": ["Pop"], "targets": ["toys"]}) for _ in range(2)]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
+    assert len(done) == len(set(done)) > 0
 
 
 def test_one_process(make, monkeypatch):

@@ -117,12 +117,16 @@ class Trainings:
 
     def evaluate(self, cell: Cell, seed: int) -> None:
         """Rank the test items of a cell's finished run under the protocols for which it has no results."""
-        folder, recommender = self.folder(cell, seed), None
-        for protocol in cell.variant.protocols:
-            if not results_of(folder, protocol, cell.target).is_file():
-                self.tell(f"Ranking {cell}, seed {seed}, under the protocol {protocol} ...")
-                recommender = recommender or Recommender.load(folder, device=self.device)
-                evaluate_run(folder, protocol, recommender=recommender, target=cell.target)
+        folder = self.folder(cell, seed)
+        wanted = [each for each in cell.variant.protocols if not results_of(folder, each, cell.target).is_file()]
+        if not wanted:
+            return
+        recommender = Recommender.load(folder, device=self.device)
+        with alone(folder, lambda: self.tell(f"Another process ranks in {folder}; waiting for it ...")):
+            for protocol in wanted:
+                if not results_of(folder, protocol, cell.target).is_file():
+                    self.tell(f"Ranking {cell}, seed {seed}, under the protocol {protocol} ...")
+                    evaluate_run(folder, protocol, recommender=recommender, target=cell.target)
 
     def command(self, cell: Cell, table: str, seeds: int) -> str:
         """The command that measures one cell."""
