@@ -49,7 +49,7 @@ TABLES = ("2", "clicks")
 MERGED = {"model.domains": "merged"}
 NGCF = {"train.lr": 3e-4}
 BITGCF = {"train.lr": 1e-3}
-"""Rates chosen on validation: at their own, which are for ranking, both are no better than the mean rating (README)."""
+"""Rates chosen on validation: at their own, which are for ranking, both are hardly better than the mean rating (README)."""
 
 
 def diagae(name: str, preset: str, tables: tuple[str, ...] = TABLES, **more: Any) -> Row:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from crossrec.data import locks
 from crossrec.data.simulate import simulate
 from crossrec.data.worlds import World
 from crossrec.errors import InputError
@@ -353,12 +354,12 @@ def test_one_place_is_worked_on_by_one_at_a_time(tmp_path):
 
     def second():
         entered.wait()
-        with trainings.alone(tmp_path / "run", said.set):
+        with locks.alone(tmp_path / "run", said.set):
             order.append("second")
 
     other = threading.Thread(target=second)
     other.start()
-    with trainings.alone(tmp_path / "run", lambda: None):
+    with locks.alone(tmp_path / "run", lambda: None):
         entered.set()
         assert said.wait(10), "the second came in while the first was there"
         order.append("first")

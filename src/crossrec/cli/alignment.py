@@ -137,4 +137,5 @@ def _print(found: Sequence[Alignment]) -> None:
         ]
         say(table([f"likeness in {first}", "pairs", "mean", f"mean in {second}"], bins))
     tell("")
-    tell("rho: Spearman's correlation over pairs of users. p: of 999 permutations of the users of one domain.")
+    drawn = found[0].permutations
+    tell(f"rho: Spearman's correlation over pairs of users. p: of {drawn} permutations of the users of one domain.")

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossrec.data.locks import alone
 from crossrec.errors import InputError
 from crossrec.reproduction.files import RESULTS, find_paper, load_recipe, metrics_of, read_expected
 from crossrec.reproduction.lines import merge_lines, read_lines
 from crossrec.reproduction.measure import Measured, measured
 from crossrec.reproduction.recipe import Recipe
-from crossrec.reproduction.trainings import Trainings, Watch, alone
+from crossrec.reproduction.trainings import Trainings, Watch
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from crossrec.config import from_settings, route
 from crossrec.data import splits
 from crossrec.data.dataset import Dataset
 from crossrec.data.filters import Filters
+from crossrec.data.locks import alone
 from crossrec.data.prepared import HEADER
 from crossrec.data.splits import Split
 from crossrec.errors import InputError
@@ -27,11 +28,6 @@ from crossrec.runs import CONFIG, INFO, read_json
 from crossrec.train.assemble import PREFERENCES, Asked, for_split
 from crossrec.train.fit import fit
 from crossrec.train.settings import TrainConfig
-
-try:
-    import fcntl
-except ImportError:  # a system without it trains unguarded
-    fcntl = None  # type: ignore[assignment]  # the absent module
 
 PREFERENCES_SEED = 1
 """Of the run that a plug-in looks into: one for all seeds, as it was published."""
@@ -220,20 +216,6 @@ class Trainings:
             )
         if start and not begun and not recommender.info.get("taken_over"):
             self.tell(f"Nothing could be taken over from {start}: {cell} was pre-trained anew.")
-
-
-@contextmanager
-def alone(place: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """No other process is in such a block for the same place; the claim of one that died is gone with it."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.with_name(f".{place.name}.lock").open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waiting()
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[str]:

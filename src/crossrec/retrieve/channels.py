@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from crossrec.data.askers import listed
 from crossrec.data.ragged import stretches
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import InputError
@@ -21,7 +22,7 @@ from crossrec.recommender import History, Recommender
 from crossrec.retrieve.best import Floats, best, exclude
 from crossrec.retrieve.index import Index, LeftOut, make_index, version_of
 from crossrec.retrieve.neighbours import Neighbours, has_neighbours
-from crossrec.retrieve.people import People, listed
+from crossrec.retrieve.people import People
 from crossrec.retrieve.pools import CHANNELS, Candidate, Findings, Pool, fuse
 from crossrec.retrieve.popularity import Popularity
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 import shutil
@@ -12,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from crossrec.data import locks
 from crossrec.data.beside import folder_beside
 from crossrec.errors import InputError
 from crossrec.recommender import Recommender
@@ -22,7 +22,6 @@ from crossrec.serve.update_report import Report
 
 UPDATE = "update"
 """Key of ``run.json`` under which an update says what it did; the names of versions begin with it."""
-LOCK = ".update.lock"
 
 
 def keep(run: Path, out: Path | None, new: Recommender, records: list[dict[str, Any]], report: Report) -> Report:
@@ -62,12 +61,11 @@ def alone(run: Path) -> Iterator[None]:
     if not (run / CONFIG).is_file():
         raise InputError(f"{run} is not a run folder (there is no {CONFIG}).")
     place = run / versions.VERSIONS
-    place.mkdir(exist_ok=True)
-    with (place / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{run}: another update of it is at work. Wait until it has ended.") from error
+
+    def refuse() -> None:
+        raise InputError(f"{run}: another update of it is at work. Wait until it has ended.")
+
+    with locks.alone(place / UPDATE, refuse):
         for left in [path for path in place.iterdir() if _LEFT.fullmatch(path.name)]:
             shutil.rmtree(left, ignore_errors=True)
         yield

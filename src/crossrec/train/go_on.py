@@ -11,11 +11,11 @@ import torch
 from crossrec.config import from_settings
 from crossrec.data.splits import Split
 from crossrec.data.vocabulary import Ints
-from crossrec.errors import InputError
 from crossrec.recommender import Recommender
 from crossrec.runs import provenance
 from crossrec.samplers import table as samplers
 from crossrec.streams import Streams
+from crossrec.train.failures import check_weights
 from crossrec.train.fit import check
 from crossrec.train.grown import grown
 from crossrec.train.loop import Record, Trainer
@@ -76,6 +76,5 @@ def go_on(
     info |= {"data_hash": split.data.hash, "split_hash": split.hash, "leak": split.leak}
     info |= {"parameters": sum(each.numel() for each in model.parameters())} | provenance(command)
     recipe = {**old.recipe, "split": dict(split.spec), "data_hash": split.data.hash, "plugin": None}
-    if not all(bool(torch.isfinite(each).all()) for each in model.parameters()):
-        raise InputError("The weights are not finite numbers after the training: take a lower lr.")
+    check_weights(model, "the last epoch")
     return Recommender(model, split.data, recipe, info)
