@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -44,6 +45,7 @@ def test_of_a_model_that_aligns_what_it_was_told(crossrec, prepared, tmp_path):
     assert done.code == 0, done.err
     told = crossrec("describe", tmp_path / "run", "--alignment", "--by", "items", "--json").json()
     assert told["model"]["sources"]["games"]["agreement"] == pytest.approx(told["alignment"][0]["rho"], abs=1e-6)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["counted"] == told["model"]
     outcome = crossrec("describe", tmp_path / "run", "--alignment")
     assert "source of the model" in outcome.out
     assert "links of users" in outcome.out

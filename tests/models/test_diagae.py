@@ -15,6 +15,7 @@ from crossrec.data.splits import Events, Ratio, Split
 from crossrec.evaluation.evaluate import evaluate
 from crossrec.models.diagae import DIAGAE
 from crossrec.nn.alignment import divergences
+from crossrec.nn.user_links import common_items
 from crossrec.nn.view_fusion import ViewFusion
 from crossrec.testing import ModelTests
 from crossrec.testing.worlds import tiny_world, world_of
@@ -257,11 +258,61 @@ def test_a_source_below_the_gate_is_left_out(tiny: Split) -> None:
     model = made(tiny, gate=2.0)
     assert [phase.name for phase in model.phases()] == ["joint"]
     assert set(model.views().domains) == {"toys"}
-    assert not model.alignment.facts(model.reads)["sources"]["games"]["kept"]
+    assert not model.counted()["sources"]["games"]["kept"]
     batch = everybody(model, tiny)
     score_PV = model.logits(model.queries(batch), model.item_block("toys"), "toys")
     (score_PV.sum() + model.auxiliary(batch)).backward()
     assert not [name for name in gradients(model) if name.startswith(("sides.1", "alignment.decoders.1"))]
+
+
+def few_in_common(many: int = 60) -> Split:
+    """Users of four toys and games each; only every user and the next have any in common."""
+    histories = [
+        [(name, 4 * u + step, t) for t, step in enumerate((0, 1, 4, 5)) for name in ("toys", "games")]
+        for u in range(many)
+    ]
+    return Ratio("toys").apply(world_of(histories, {"toys": 4 * many + 2, "games": 4 * many + 2}))
+
+
+def linked(model: DIAGAE, split: Split) -> tuple[float, Tensor]:
+    """Share of the pairs that the alignments look at who have a toy in common, over some batches; vectors that are scored."""
+    pairs, found, x = 0, 0, []
+    rows = TrainingRows(Batcher(split.events, model.views()), split.train, ["toys"], "all")
+    for some in torch.randperm(len(rows), generator=torch.Generator().manual_seed(1)).split(12):
+        batch = rows.batch(some)
+        x.append(model.queries(batch))
+        step = model._last[1]
+        crowd = step.crowd if step.paired_N is None else step.crowd.only(step.paired_N)
+        row_M, item_M = model.graphs.edges(0, crowd.user_N, None)
+        common_NN = common_items(row_M, item_M, len(crowd.user_N))
+        found += int((common_NN.fill_diagonal_(0) > 0).sum())
+        pairs += len(common_NN) * (len(common_NN) - 1)
+        assert torch.isfinite(model.auxiliary(batch))
+    return found / pairs, torch.cat(x)
+
+
+def test_users_drawn_by_items_are_linked_more_often_and_change_no_score() -> None:
+    split = few_in_common()
+    (batch, x), (items, same) = (linked(made(split, pair_users=how), split) for how in ("batch", "items"))
+    assert items > 2 * batch > 0
+    torch.testing.assert_close(x, same)
+
+
+def test_users_are_drawn_by_items_by_itself_only_where_hardly_anybody_is_linked(tiny: Split) -> None:
+    for split, drawn in ((tiny, False), (few_in_common(3000), True)):
+        model = made(split)
+        model.queries(everybody(model, split))
+        assert (model._last[1].paired_N is not None) == drawn
+
+
+def test_where_nobody_has_an_item_in_common_the_batch_is_looked_at() -> None:
+    histories = [[("games", u, 0), *(("toys", u + 9 * t, 1 + t) for t in range(3))] for u in range(9)]
+    split = Ratio("toys").apply(world_of(histories, {"toys": 27, "games": 9}))
+    model = made(split, pair_users="items")
+    batch = everybody(model, split)
+    model.queries(batch)
+    assert model._last[1].paired_N is None
+    assert torch.isfinite(model.auxiliary(batch))
 
 
 def test_sources_may_stay_as_they_are(tiny: Split) -> None:

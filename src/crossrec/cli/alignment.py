@@ -61,7 +61,6 @@ def _read(
 ) -> tuple[Dataset, Split | None, list[tuple[str, str]], dict[str, Any]]:
     """Data, the split of a run, the pairs of domains (sources and target, or all), and what its model counted."""
     from crossrec.evaluation.run import split_of
-    from crossrec.models.diagae import DIAGAE
     from crossrec.recommender import Recommender
     from crossrec.runs import INFO
 
@@ -71,9 +70,8 @@ def _read(
         names = recommender.recipe["sources"] or [name for name in data.domains if name != recommender.target]
         every = [recommender.target, *names]
         data.catalogue.block(own)
-        model = recommender.model
-        counted = model.alignment.facts(model.reads) if isinstance(model, DIAGAE) else {}
-        return data, split_of(recommender), [(name, own) for name in every if name != own], counted
+        pairs = [(name, own) for name in every if name != own]
+        return data, split_of(recommender), pairs, recommender.model.counted()
     data = open_data()
     if target is not None:
         data.catalogue.block(target)

@@ -120,6 +120,10 @@ class Model(nn.Module):
     def learn(self, split: Split) -> None:
         """Learn whatever is counted rather than trained, from the training rows alone."""
 
+    def counted(self) -> dict[str, Any]:
+        """What of that a run's record is to tell, as plain data."""
+        return {}
+
     def begin(self, phase: Phase) -> None:
         """Called before a phase starts (and when it is resumed); from here on ``views`` and vectors may be the phase's."""
 

@@ -71,6 +71,8 @@ class Step(NamedTuple):
     """What the fusion makes of the sources' views."""
     x_PD: Tensor
     """Vectors that are scored, one per query."""
+    paired_N: Tensor | None
+    """Between which of the users the alignments look; None: all."""
 
 
 _TRAIN: Mapping[str, Any] = {"first": "all", "lr": 5e-3, "batch": 128, "weight_decay": 1e-5}
@@ -142,6 +144,11 @@ class DIAGAE(Model):
         return (0, *(1 + s for s, kept in enumerate(self.alignment.kept_S.tolist()) if kept))
 
     @property
+    def _aligned(self) -> bool:
+        """Whether the joint training looks at pairs of users at all."""
+        return bool(self.config.lambda_intra or (self.config.lambda_inter and len(self.used) > 1))
+
+    @property
     def looked_at(self) -> tuple[int, ...]:
         """Numbers of the domains whose items a query is known by."""
         if self.alone is not None:
@@ -182,6 +189,10 @@ class DIAGAE(Model):
         if config.cold_in_inter:
             self.side(0).encoder.known_U[self.cold_C] = True
         self.alignment.learn(self.graphs)
+
+    def counted(self) -> dict[str, Any]:
+        """How far every source agrees with the target on who is like whom (rho), and what links users."""
+        return self.alignment.facts(self.reads)
 
     def queries(self, batch: Batch) -> Tensor:
         """The users' share of the first layer of the predictor, (P, H); or their vectors, where the score is a product."""
@@ -235,12 +246,15 @@ class DIAGAE(Model):
             return None
         before, self._last = self._last, None
         step = before[1] if before is not None and before[0] is batch else self._joint(batch)
-        aligned = config.lambda_inter and len(self.used) > 1
-        terms = [config.lambda_inter * self.alignment.inter(step.crowd)] if aligned else []
         own_ND, fused = step.crowd.z[0], config.predictor_input == "fused"
         h_ND = self.alignment.fused(own_ND, step.made, step.crowd.kept_NX) if fused or config.lambda_intra else own_ND
+        some = step.paired_N
+        crowd, paired_ND = (step.crowd, h_ND) if some is None else (step.crowd.only(some), h_ND[some])
+        terms = []
+        if config.lambda_inter and len(self.used) > 1:
+            terms.append(config.lambda_inter * self.alignment.inter(crowd))
         if config.lambda_intra:
-            terms.append(config.lambda_intra * self.alignment.intra(step.crowd, h_ND, self._edges()))
+            terms.append(config.lambda_intra * self.alignment.intra(crowd, paired_ND, self._edges()))
         if self.retrieval is not None:
             terms.append(self._distilled(h_ND if fused else own_ND, batch))
         return torch.stack(terms).sum() if terms else None
@@ -255,12 +269,20 @@ class DIAGAE(Model):
         return self._read(self.alone, user_N, place_P, batch.positive_P)[1]
 
     def _joint(self, batch: Batch) -> Step:
-        """The users of a batch, once each, in all domains; cold ones beside them, if they are wanted."""
+        """The users of a batch, once each, in all domains; beside them cold ones, and some who share items, if wanted."""
         graphs, used = self._edges(), self.used
         user_N, place_P = batch.user_P.unique(return_inverse=True)
+        count, paired_N = len(user_N), None
+        sharing = self.alignment.sharing(used, count, graphs) if self._aligned else None
+        if sharing is not None:
+            user_N = torch.cat([user_N, sharing[~torch.isin(sharing, user_N)]])
+            paired_N = torch.isin(user_N, sharing)
         if self.config.cold_in_inter and len(self.cold_C):
-            chosen = torch.randint(len(self.cold_C), (len(user_N),), device=user_N.device).unique()
-            user_N = torch.cat([user_N, self.cold_C[chosen]])
+            chosen = torch.randint(len(self.cold_C), (count,), device=user_N.device).unique()
+            cold = self.cold_C[chosen]
+            cold = cold[~torch.isin(cold, user_N)]
+            user_N = torch.cat([user_N, cold])
+            paired_N = None if paired_N is None else torch.cat([paired_N, paired_N.new_ones(len(cold))])
         own_ND, own_PD = self._read(0, user_N, place_P, batch.positive_P)
         edges = [graphs.edges(x, user_N, self.config.fan_out, self.config.drawn) for x in used[1:]]
         z = [self.side(x).encoder(user_N, *of) for x, of in zip(used[1:], edges, strict=True)]
@@ -268,7 +290,7 @@ class DIAGAE(Model):
         made, x_PD = tuple(self.alignment.fusion(each) for each in z), own_PD
         if self.config.predictor_input == "fused":
             x_PD = self.alignment.fused(own_PD, [each[place_P] for each in made], crowd.kept_NX[place_P])
-        return Step(crowd, made, x_PD)
+        return Step(crowd, made, x_PD, paired_N)
 
     def _read(self, x: int, user_N: Tensor, place_P: Tensor, item_P: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors of users in a domain, (N, D), and for examples those of their users, (P, D), without their own edges."""

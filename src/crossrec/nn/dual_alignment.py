@@ -43,6 +43,9 @@ class AlignmentConfig:
     """Latest items of a user that count for links (specs, A28)."""
     link_balance: bool = False
     """Whether linked pairs weigh as much as the others, up to 20 times (specs, A32)."""
+    pair_users: Literal["batch", "items", "auto"] = "auto"
+    """Between whom the alignments look: the users of a batch; users drawn by items that they share; or ``auto``, drawn so
+    where too few are linked even by one item (specs, A33)."""
     ignore_band: bool = False
     """Whether pairs with one item less in common than linked ones are left out (specs, A32)."""
     reduction: Literal["mean", "sum"] = "mean"
@@ -64,6 +67,12 @@ class Crowd(NamedTuple):
     """Which views there are."""
     kept_NX: Tensor
     """Which of them the fusion takes in this step."""
+
+    def only(self, kept_N: Tensor) -> Crowd:
+        """Some of the users."""
+        z = tuple(z_ND[kept_N] for z_ND in self.z)
+        about = (self.degree_NX[kept_N], self.view_NX[kept_N], self.kept_NX[kept_N])
+        return Crowd(self.user_N[kept_N], self.domains, z, *about)
 
 
 class DualAlignment(nn.Module):
@@ -115,6 +124,13 @@ class DualAlignment(nn.Module):
             "sources": {name: {"agreement": a, "weight": w, "kept": kept} for name, a, w, kept in told},
             "links": {name: {"common_items": least, "density": density} for name, least, density in found},
         }
+
+    def sharing(self, domains: Sequence[int], count: int, graphs: TrainingGraphs) -> Tensor | None:
+        """Users drawn by items, up to ``count`` in every domain where that is wanted; None: there are none."""
+        how, sparse_X = self.config.pair_users, self.density_X < user_links.DENSE
+        wanted = [x for x in domains if how == "items" or (how == "auto" and bool(sparse_X[x]))]
+        found = torch.cat([graphs.sharing(x, count) for x in wanted]).unique() if wanted else None
+        return found if found is not None and len(found) else None
 
     def crowd(
         self, user_N: Tensor, domains: Sequence[int], z: Sequence[Tensor], graphs: TrainingGraphs, known_N: Tensor
