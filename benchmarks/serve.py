@@ -2,11 +2,11 @@
 
     python benchmarks/serve.py [--data ../shared/data/amazon-toy-game] [--run RUN] [--seconds 3] [--clients 1 8 32]
 
-Starts a server in a process of its own over a merged SASRec (the whole encoder, new weights: time does not depend on them) and
-asks it over loopback: closed loops of 1, 8 and 32 clients, and 200 requests a second that do not wait for each other. Every
-fifth request posts an event, so that histories grow; users are drawn at random. Prints seconds and memory until it answers,
-seconds until it has worked ahead (neighbours of all items), answers per second, latencies, CPU of the server per request,
-and the load of the machine, without which a latency says nothing.
+Starts a server in a process of its own over a merged SASRec (the whole encoder, new weights: time does not depend on them; its
+guard has chosen the merged history) and asks it over loopback: closed loops of 1, 8 and 32 clients, and 200 requests a second
+that do not wait for each other. Every fifth request posts an event, so that histories grow; users are drawn at random. Prints
+seconds and memory until it answers, seconds until it has worked ahead (neighbours of all items), answers per second, latencies,
+CPU of the server per request, and the load of the machine, without which a latency says nothing.
 Without the data folder a simulated world of the same size is used.
 """
 
@@ -160,6 +160,7 @@ def untrained(data: Path, folder: Path) -> Path:
         subprocess.run([sys.executable, "-m", "crossrec", *command], check=True, stdout=subprocess.DEVNULL)
         dataset = cr.Dataset.from_folder(world)
     model = SASRec(domains="merged").build(dataset.catalogue, "toys", ("games",))
+    model.choose(1.0)
     with torch.no_grad():
         for value in model.parameters():
             value.copy_(torch.randn(value.shape, generator=torch.Generator().manual_seed(1)) * 0.05)

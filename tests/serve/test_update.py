@@ -218,6 +218,21 @@ def test_events_of_a_store_are_read_once_and_again_after_a_refusal_and_a_rollbac
     store.close()
 
 
+def test_old_versions_are_removed_but_for_the_one_to_go_back_to(run, tmp_path):
+    for number in (1, 2):
+        log = write_log(tmp_path / f"{number}.csv", new_events(start=LATER + 100_000 * number))
+        assert update(run, log, config=QUICK).removed == ()
+    assert versions.prune(run, 5) == []
+    log = write_log(tmp_path / "3.csv", new_events(start=LATER + 300_000))
+    report = update(run, log, config=QUICK, keep_versions=1)
+    assert report.removed == ("update-1",), "update-2 is the one to go back to"
+    left = {path.name for path in (run / "versions").iterdir() if path.is_dir()}
+    assert left == {"update-2", "update-3"}
+    assert versions.rollback(run) == "update-2"
+    with pytest.raises(InputError, match="At least one"):
+        versions.prune(run, 0)
+
+
 def test_what_is_known_already_counts_once(run, tmp_path):
     frames = law_frames()["toys"]
     known = [

@@ -16,6 +16,16 @@ from crossrec.cli.terminal import emit, note, say, table, warn
 if TYPE_CHECKING:
     from crossrec.serve.update_report import Report
 
+Kept = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Remove the oldest versions once the new one is served, so that N stay; the current one and the one before it "
+        "always do (default: all stay).",
+    ),
+]
+
 
 def update(
     run: options.Run,
@@ -42,6 +52,7 @@ def update(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Publish what the guards refuse.")] = False,
+    keep: Kept = None,
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Serve the version before the current one again; train nothing.")
     ] = False,
@@ -61,12 +72,19 @@ def update(
     from crossrec.serve.update_report import UpdateConfig, UpdateRefused
 
     if rollback:
-        if events is not None or out is not None or items is not None or set_ or force:
+        if events is not None or out is not None or items is not None or keep is not None or set_ or force:
             raise InputError("--rollback goes back to the version before, and takes no other option but --json.")
         _rollback(run, json)
         return
     config = from_settings(UpdateConfig, parse_assignments(set_ or []))
-    asked: dict[str, Any] = {"items": items, "out": out, "force": force, "seed": seed, "device": device}
+    asked: dict[str, Any] = {
+        "items": items,
+        "out": out,
+        "force": force,
+        "keep_versions": keep,
+        "seed": seed,
+        "device": device,
+    }
     asked["columns"] = options.columns(user_column, item_column, time_column, rating_column, position_column)
     command = shlex.join(["crossrec", *sys.argv[1:]])
     try:
@@ -133,6 +151,8 @@ def _print_kept(report: Report, run: Path) -> None:
         warn(f"Kept by force: {reason}", json=False)
     if report.switched:
         say(f"\nPublished {report.folder}; it is served from now on.")
+        if report.removed:
+            say(f"Removed the oldest: {', '.join(report.removed)}.")
         say(f"Back to the version before: crossrec update {shlex.quote(str(run))} --rollback")
     else:
         say(f"\nWrote {report.folder}. Next: crossrec evaluate {shlex.quote(report.folder)}")

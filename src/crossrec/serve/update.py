@@ -37,6 +37,7 @@ def update(
     columns: Columns | None = None,
     out: str | Path | None = None,
     force: bool = False,
+    keep_versions: int | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
     log: Callable[[dict[str, Any]], None] = lambda record: None,
@@ -53,6 +54,8 @@ def update(
         columns: names of a log's columns.
         out: a folder for the new run, which is not published then.
         force: keep what the guards refuse.
+        keep_versions: once the new version is served, remove the oldest ones so that so many stay
+            (:func:`~crossrec.serve.versions.prune`); None: all stay.
         seed: of new rows, of the training and of what is drawn.
         device: where to train.
         log: called with one record per epoch.
@@ -92,7 +95,9 @@ def update(
         cursors = past.get("cursors", {}) | ({} if read.cursor is None else {read.origin: read.cursor})
         facts = {"cursors": cursors, "from": read.origin, "valid_from": split.spec["valid"]}
         new.info[UPDATE] = facts | {"settings": asdict(settings), "seed": seed, "forced": bool(report.refused)}
-        return keep(place, own, new, records, report)
+        done = keep(place, own, new, records, report)
+        gone = versions.prune(place, keep_versions) if done.switched and keep_versions is not None else []
+        return replace(done, removed=tuple(gone))
 
 
 def _judged(

@@ -89,6 +89,8 @@ class Report:
     drift: tuple[Drift, ...] = ()
     refused: tuple[str, ...] = ()
     """What the guards have against it."""
+    removed: tuple[str, ...] = ()
+    """Old versions that were removed."""
     epochs: int = 0
     seconds: float = 0.0
 

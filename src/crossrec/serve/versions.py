@@ -32,12 +32,10 @@ def pointed(run: Path) -> str:
         InputError: where the pointer holds no name of a version.
     """
     try:
-        text = (run / VERSIONS / CURRENT).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        return ""
+        text = _text(run / VERSIONS / CURRENT)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{run / VERSIONS / CURRENT} cannot be read ({error}).") from error
-    return check_name(text)
+    return "" if text is None else check_name(text)
 
 
 def mark(run: Path) -> tuple[int, int, int] | None:
@@ -121,12 +119,32 @@ def point(run: Path, name: str) -> None:
 
 def rollback(run: Path) -> str:
     """Make the version before the current one current again; its name ("": the run folder itself)."""
-    try:
-        name = (run / VERSIONS / PREVIOUS).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        raise InputError(f"{run}: no version was ever switched to, so there is none to go back to.") from None
+    name = _text(run / VERSIONS / PREVIOUS)
+    if name is None:
+        raise InputError(f"{run}: no version was ever switched to, so there is none to go back to.")
     point(run, name)
     return name
+
+
+def prune(run: Path, keep: int) -> list[str]:
+    """Remove the oldest versions, so that ``keep`` stay; names of those that went. The current one and the one to go back to
+    stay whatever their age. A server that still answers by one that goes is not disturbed.
+
+    Raises:
+        InputError: for a number below 1.
+    """
+    if keep < 1:
+        raise InputError(f"At least one version is kept; found {keep}.")
+    place = run / VERSIONS
+    made = {path.parent.name: path.stat().st_mtime_ns for path in place.glob(f"*/{MANIFEST}")}
+    by_age = sorted((name for name in made if NAME.fullmatch(name)), key=lambda name: (made[name], name))
+    held = {pointed(run), _text(place / PREVIOUS)}
+    gone = [name for name in by_age[: max(0, len(by_age) - keep)] if name not in held]
+    for name in gone:
+        leaving = place / f".{name}.gone"
+        (place / name).rename(leaving)
+        shutil.rmtree(leaving)
+    return gone
 
 
 def verify(folder: Path) -> None:
@@ -162,6 +180,14 @@ def _files(place: Path) -> list[str]:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _text(path: Path) -> str | None:
+    """The one line of a file; None where there is none."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
 
 
 def _write(path: Path, text: str) -> None:
