@@ -45,6 +45,9 @@ WIDTH = {"model.dim": 64}
 FOOD_KITCHEN = {**WIDTH, "model.lambda_con": 0.5}
 """Weight of the contrastive metric on Food & Kitchen (paper, section 4.4); the preset's is that of Movie & Book."""
 
+MERGED = {"model.domains": "merged", "model.guard": "none"}
+"""One history of both domains, "(M)"."""
+
 
 def ddghm(name: str, tables: tuple[str, ...], preset: str, settings: dict[str, Any], **more: Any) -> Row:
     """The published model, or one of its ablations."""
@@ -110,9 +113,18 @@ RECIPE = Recipe(
         system(
             "SASRec (M)",
             "sasrec",
-            settings={"model.domains": "merged", "model.guard": "none"},
+            settings=MERGED,
             tables=CONTROL,
             against=("DDGHM", "SASRec"),
+            seeds=THREE,
+            together=True,
+        ),
+        system(
+            "SASRec (M), width 128",
+            "sasrec",
+            settings={**MERGED, "model.dim": 128},
+            tables=("last-merged",),
+            against=("DDGHM", "SASRec (M)"),
             seeds=THREE,
             together=True,
         ),
