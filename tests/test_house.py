@@ -22,6 +22,7 @@ from crossrec.data.worlds import World
 from crossrec.models.table import MODELS
 from crossrec.plugins.table import PLUGINS
 from crossrec.samplers.table import SAMPLERS
+from crossrec.serve.update_report import UpdateConfig
 from crossrec.train.settings import TrainConfig
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,7 @@ CONFIGS = (
     *SPLITS.values(),
     TrainConfig,
     Filters,
+    UpdateConfig,
     World,
 )
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -1,4 +1,4 @@
-"""Folders written beside their target and renamed: nothing is ever left half-written."""
+"""Folders and files written beside their target and renamed: nothing is ever left half-written."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from crossrec.errors import DataError
+from crossrec.errors import DataError, InputError
 
 
 def refuse_foreign(target: Path, mark: str) -> None:
@@ -46,6 +46,29 @@ def folder_beside(target: Path, mark: str) -> Iterator[Path]:
         raise DataError(f"{target}: {_said(error, target)} Nothing was changed at this place.") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def file_beside(target: Path, what: str) -> Iterator[Path]:
+    """A place to write a file to; it takes the place of the target when the block ends well, and goes away when not.
+
+    Args:
+        target: Where the file is to be; its folder is made if need be.
+        what: What it is, for the error: "the plot".
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        beside.replace(target)
+    except OSError as error:
+        raise InputError(f"{target}: {what} cannot be written ({error.strerror}). Give another place.") from error
+    finally:
+        with suppress(OSError):
+            beside.unlink()
 
 
 def _replace(target: Path, beside: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from crossrec.data.alignment import Alignment
+from crossrec.data.beside import file_beside
 from crossrec.errors import InputError
 from crossrec.experiments.wording import p_text, shorten
 
@@ -52,14 +52,7 @@ def plot_alignment(found: Sequence[Alignment], path: Path) -> Path:
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(found) :]:
         axes.set_axis_off()
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kind = path.suffix[1:].lower()
-        figure.savefig(beside, format=kind, metadata={"Date": None} if kind == "svg" else None)
-        beside.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: the plot cannot be written ({error.strerror}). Give another place.") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    kind = path.suffix[1:].lower()
+    with file_beside(path, "the plot") as place:
+        figure.savefig(place, format=kind, metadata={"Date": None} if kind == "svg" else None)
     return path

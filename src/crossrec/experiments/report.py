@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from crossrec.errors import InputError
+from crossrec.data.beside import file_beside
 from crossrec.evaluation.tasks import task_of, usual
 from crossrec.experiments import quality, sections
 from crossrec.experiments.comparison import Comparison
@@ -68,7 +66,8 @@ def write_report(
         *sections.making(folders),
         *sections.closing(comparison, notes),
     ]
-    _write(Path(path), page(title, body))
+    with file_beside(Path(path), "the report") as place:
+        place.write_text(page(title, body), encoding="utf-8")
 
 
 def _plots(comparison: Comparison | None, curves: Sequence[Curve], metric: str, runs: Sequence[Path]) -> list[str]:
@@ -151,17 +150,3 @@ def _library() -> ModuleType | None:
             raise
         return None
     return plots
-
-
-def _write(path: Path, text: str) -> None:
-    """Beside, then renamed: the page is whole or not there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: the report cannot be written ({error.strerror}). Give another place.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
