@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -48,3 +49,11 @@ def exclude(score_QN: Tensor, row_L: Tensor, column_L: Tensor) -> None:
     """Take some pairs of row and column out, in place; columns that are not there are passed over."""
     here_L = (column_L >= 0) & (column_L < score_QN.shape[1])
     score_QN[row_L[here_L], column_L[here_L]] = -torch.inf
+
+
+def among(value: npt.NDArray[np.int64], key_L: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of many values are among a few keys, as ``np.isin`` says, at a fraction of its cost."""
+    if not len(key_L):
+        return np.zeros(value.shape, dtype=bool)
+    keys = np.sort(key_L)
+    return np.asarray(keys[np.searchsorted(keys, value).clip(max=len(keys) - 1)] == value)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import InputError
 from crossrec.recommender import Recommender
-from crossrec.retrieve.best import Floats
+from crossrec.retrieve.best import Floats, among
 from crossrec.retrieve.index import Index, LeftOut, make_index
 
 RESERVE = 14
@@ -78,7 +78,7 @@ class Neighbours:
             kept_TW &= allowed_V[place_TW]
         if left_out is not None:
             row_T1 = np.arange(len(id_T))[:, None] * len(self.index)
-            kept_TW &= ~np.isin(row_T1 + place_TW, out.row_L * len(self.index) + out.place_L)
+            kept_TW &= ~among(row_T1 + place_TW, out.row_L * len(self.index) + out.place_L)
         enough_T = (kept_TW.sum(1) >= k) | (place_TW.shape[1] >= len(self.index))
         order = np.argsort(~kept_TW, axis=1, kind="stable")[:, :k]
         place_TK, score_TK = np.take_along_axis(place_TW, order, 1), np.take_along_axis(score_TW, order, 1)

@@ -17,7 +17,7 @@ from crossrec.data.splits.parts import everything
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import InputError
 from crossrec.recommender import Recommender
-from crossrec.retrieve.best import Floats
+from crossrec.retrieve.best import Floats, among
 from crossrec.retrieve.index import LeftOut
 
 DAY = 86_400
@@ -107,7 +107,7 @@ class Popularity:
         many = self.count_SV.shape[1]
         gone_NW = place_NW < 0
         if left_out is not None and most:
-            gone_NW |= np.isin(np.arange(people)[:, None] * many + place_NW, left_out.row_L * many + left_out.place_L)
+            gone_NW |= among(np.arange(people)[:, None] * many + place_NW, left_out.row_L * many + left_out.place_L)
         order = np.argsort(gone_NW, axis=1, kind="stable")[:, :k]
         place_NK = np.where(np.take_along_axis(gone_NW, order, 1), -1, np.take_along_axis(place_NW, order, 1))
         return place_NK, np.where(place_NK < 0, -np.inf, self.count_SV[row_N[:, None], place_NK])
