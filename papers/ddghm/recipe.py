@@ -49,8 +49,8 @@ MERGED = {"model.domains": "merged", "model.guard": "none"}
 """One history of both domains, "(M)"."""
 
 PLATEAU = {"train.min_epochs": 40}
-"""For some eight epochs DDGHM ranks by popularity and its loss hardly falls; it learns from then on, and validation, whose windows
-are few, first loses what popularity gave. Ten epochs without a better one end it there (LOG.md)."""
+"""For some eight epochs DDGHM ranks by popularity and its loss hardly falls. It learns from then on, and validation, whose
+windows are few, first loses what popularity gave: ten epochs without a better one would end it there (LOG.md)."""
 
 
 def ddghm(name: str, tables: tuple[str, ...], preset: str, settings: dict[str, Any], **more: Any) -> Row:
