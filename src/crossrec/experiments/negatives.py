@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crossrec.config import fields
+from crossrec.data.beside import file_beside
 from crossrec.data.splits import Split
 from crossrec.errors import InputError
 from crossrec.experiments.quality import NEGATIVES, read_negatives
@@ -106,9 +107,8 @@ class Recorder:
             return 0
         number = len(read_metrics(self.folder)) - 1
         kept = [line for line in read_negatives(self.folder) if line["record"] <= number]
-        beside = self.folder / f"{NEGATIVES}.new"
-        beside.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
-        beside.replace(self.folder / NEGATIVES)
+        with file_beside(self.folder / NEGATIVES, "the record of the negatives") as place:
+            place.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
         return number
 
 

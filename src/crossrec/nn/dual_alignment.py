@@ -90,6 +90,7 @@ class DualAlignment(nn.Module):
     def __init__(self, dim: int, sources: int, config: AlignmentConfig) -> None:
         super().__init__()
         self.config = config
+        self.by_items: set[int] = set()
         self.fusion = ViewFusion(dim, config.view_dropout)
         self.decoders = nn.ParameterList(torch.empty(dim, dim) for _ in range(1 + sources))
         for decoder in self.decoders:
@@ -108,6 +109,9 @@ class DualAlignment(nn.Module):
         for x, density in enumerate(graphs.link_densities(steps, config.link_history)):
             self.least_X[x] = user_links.relaxed(density)
             self.density_X[x] = density[int(self.least_X[x])]
+        few_X = (self.density_X < user_links.DENSE).tolist()
+        how = config.pair_users
+        self.by_items = {x for x, few in enumerate(few_X) if how == "items" or (how == "auto" and few)}
         self.agreement_S.copy_(torch.tensor(graphs.agreements()))
         if config.gate is not None:
             self.kept_S.copy_(self.agreement_S >= config.gate)
@@ -127,8 +131,7 @@ class DualAlignment(nn.Module):
 
     def sharing(self, domains: Sequence[int], count: int, graphs: TrainingGraphs) -> Tensor | None:
         """Users drawn by items, up to ``count`` in every domain where that is wanted; None: there are none."""
-        how, sparse_X = self.config.pair_users, self.density_X < user_links.DENSE
-        wanted = [x for x in domains if how == "items" or (how == "auto" and bool(sparse_X[x]))]
+        wanted = [x for x in domains if x in self.by_items]
         found = torch.cat([graphs.sharing(x, count) for x in wanted]).unique() if wanted else None
         return found if found is not None and len(found) else None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossrec.data.beside import file_beside
 from crossrec.errors import InputError
 
 
@@ -81,10 +82,7 @@ def merge_lines(path: Path, lines: Iterable[Line], order: Callable[[Mapping[str,
     """Put lines into the file, in place of those that measured the same; sorted by ``order``, written beside and renamed."""
     merged = {tuple(row[name] for name in KEY): row for row in read_lines(path)}
     merged |= {line.key: as_text(line) for line in lines}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.new")
-    with fresh.open("w", newline="", encoding="utf-8") as file:
+    with file_beside(path, "the table of results") as place, place.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(sorted(merged.values(), key=order))
-    fresh.replace(path)

@@ -52,7 +52,7 @@ def _next(run: Path) -> str:
 
 
 _NUMBERED = re.compile(rf"{UPDATE}-(\d+)")
-_LEFT = re.compile(rf"\.{UPDATE}-\d+\.\d+-[0-9a-f]{{8}}(\.old)?")
+_LEFT = re.compile(rf"\.{UPDATE}-\d+\.\d+-[0-9a-f]{{8}}(\.old)?|\..+\.gone")
 
 
 @contextmanager

@@ -159,8 +159,7 @@ def _train(
     model.eval()
     info |= dict(zip(("wall_seconds", "cpu_seconds"), trainer.spent(), strict=True))
     info |= {"data_hash": split.data.hash, "split_hash": split.hash, "leak": split.leak, "parameters": _size(model)}
-    counted = model.counted()
-    info |= {"counted": counted} if counted else {}
+    info |= {"counted": counted} if (counted := model.counted()) else {}
     info |= provenance(run.command)
     recommender = Recommender(model, split.data, recipe, info)
     if folder is not None and distributed.rank() == 0:

@@ -75,6 +75,7 @@ def go_on(
     info |= dict(zip(("wall_seconds", "cpu_seconds"), trainer.spent(), strict=True))
     info |= {"data_hash": split.data.hash, "split_hash": split.hash, "leak": split.leak}
     info |= {"parameters": sum(each.numel() for each in model.parameters())} | provenance(command)
+    info |= {"counted": counted} if (counted := model.counted()) else {}
     recipe = {**old.recipe, "split": dict(split.spec), "data_hash": split.data.hash, "plugin": None}
     check_weights(model, "the last epoch")
     return Recommender(model, split.data, recipe, info)
