@@ -50,14 +50,15 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def provenance(command: str | None) -> dict[str, Any]:
-    """What a figure needs beside it: command, commit, versions and machine."""
+def provenance(command: str | None, device: str) -> dict[str, Any]:
+    """What a figure needs beside it: command, commit, versions, machine, and the device that computed it."""
     names = ("crossrec", "torch", "numpy", "pyarrow")
     return {
         "command": command,
         "commit": commit(),
         "versions": {name: _version(name) for name in names} | {"python": platform.python_version()},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "device": device,
     }
 
 

@@ -198,7 +198,8 @@ class DASLCTR(EveryDomain):
         row_N = order_P[place_N]
         e_ND = self.table(window.item_PK[row_N, step_N])[:, : self.config.dim]
         x_ND = dropout(torch.cat([e_ND, p_PD[row_N]], 1), self.config.dropout, self.training)
-        packed = PackedSequence(x_ND, inside_PK.sum(0).cpu())
+        count_K = inside_PK.sum(0)
+        packed = PackedSequence(x_ND, count_K[count_K > 0].cpu())
         o_NH = self.recurrences[y](packed)[0].data
         return states_PKH.index_put((row_N, step_N), o_NH)
 

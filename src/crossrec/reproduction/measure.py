@@ -99,6 +99,8 @@ def _line(
 ) -> Line:
     values = [result.value(metric) for result in own]
     infos = [read_json(trainings.folder(cell, seed), INFO) for seed in seeds]
+    devices = [str(info.get("device", "cpu")).partition(",")[0] for info in infos]
+    device = next((name for name in devices if name != "cpu"), "cpu")
     main = next((test for test in tests if test.against == cell.row.against[0]), None)
     return Line(
         table=table,
@@ -114,7 +116,7 @@ def _line(
         paper=None,
         p_value=main.p if main else None,
         against=main.against if main else "",
-        command=trainings.command(cell, table, len(seeds)),
+        command=trainings.command(cell, table, len(seeds), device),
         commit=" ".join(dict.fromkeys(str(info.get("commit") or "unknown") for info in infos)),
         data_hash=str(infos[0]["data_hash"]),
         cpu_seconds=float(np.mean([info["cpu_seconds"] for info in infos])),

@@ -124,11 +124,12 @@ class Trainings:
                     self.tell(f"Ranking {cell}, seed {seed}, under the protocol {protocol} ...")
                     evaluate_run(folder, protocol, recommender=recommender, target=cell.target)
 
-    def command(self, cell: Cell, table: str, seeds: int) -> str:
+    def command(self, cell: Cell, table: str, seeds: int, device: str) -> str:
         """The command that measures one cell."""
         words = ["crossrec", "reproduce", self.recipe.paper, "--table", table, "--rows", cell.row.slug]
         words += ["--targets", cell.target, "--protocol", cell.variant.name]
         words += ["--seeds", str(seeds)] if seeds != cell.row.seeds[cell.variant.name] else []
+        words += ["--device", device] if device != "cpu" else []
         return shlex.join([*words, *(["--quick"] if self.quick else [])])
 
     def _sources(self, cell: Cell) -> tuple[str, ...]:
@@ -208,7 +209,7 @@ class Trainings:
                 start=start,
                 device=self.device,
                 log=log,
-                command=self.command(cell, (cell.tables or row.tables)[0], row.seeds[cell.variant.name]),
+                command=self.command(cell, (cell.tables or row.tables)[0], row.seeds[cell.variant.name], self.device),
                 model_settings=routed["model"],
                 sampler_settings=routed["sampler"],
                 plugin_settings=routed.get("plugin"),

@@ -33,6 +33,11 @@ def device(asked: str) -> torch.device:
     return chosen
 
 
+def device_name(device: torch.device) -> str:
+    """``cpu``, or ``cuda`` and the GPU's own name after a comma."""
+    return f"cuda, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+
+
 def rank() -> int:
     """Number of this process, 0 alone."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0

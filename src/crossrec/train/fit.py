@@ -160,7 +160,7 @@ def _train(
     info |= dict(zip(("wall_seconds", "cpu_seconds"), trainer.spent(), strict=True))
     info |= {"data_hash": split.data.hash, "split_hash": split.hash, "leak": split.leak, "parameters": _size(model)}
     info |= {"counted": counted} if (counted := model.counted()) else {}
-    info |= provenance(run.command)
+    info |= provenance(run.command, distributed.device_name(streams.device))
     recommender = Recommender(model, split.data, recipe, info)
     if folder is not None and distributed.rank() == 0:
         recommender.save(folder)

@@ -15,6 +15,7 @@ from crossrec.recommender import Recommender
 from crossrec.runs import provenance
 from crossrec.samplers import table as samplers
 from crossrec.streams import Streams
+from crossrec.train import distributed
 from crossrec.train.failures import check_weights
 from crossrec.train.fit import check
 from crossrec.train.grown import grown
@@ -74,7 +75,8 @@ def go_on(
     model.eval()
     info |= dict(zip(("wall_seconds", "cpu_seconds"), trainer.spent(), strict=True))
     info |= {"data_hash": split.data.hash, "split_hash": split.hash, "leak": split.leak}
-    info |= {"parameters": sum(each.numel() for each in model.parameters())} | provenance(command)
+    info |= {"parameters": sum(each.numel() for each in model.parameters())}
+    info |= provenance(command, distributed.device_name(streams.device))
     info |= {"counted": counted} if (counted := model.counted()) else {}
     recipe = {**old.recipe, "split": dict(split.spec), "data_hash": split.data.hash, "plugin": None}
     check_weights(model, "the last epoch")
