@@ -109,10 +109,20 @@ class Recommender:
 
         Raises InputError as it does, and where the model's score is no product.
         """
+        return self.queries_of(askers(self.data, users, histories), domain)
+
+    def queries_of(self, asked: Askers, domain: str | None = None) -> np.ndarray:
+        """Query vectors (N, D) of those who ask, as :meth:`query_vectors` gives them."""
         name = self._domain(domain)
         self._needs_vectors()
-        blocks = self._queries(name, askers(self.data, users, histories), known=histories is None)
+        blocks = self._queries(name, asked, known=asked.events.item_E is self.data.item_E)
         return torch.cat(blocks).numpy() if blocks else np.empty((0, 0), dtype=np.float32)
+
+    def scores_of(self, asked: Askers, domain: str | None = None) -> np.ndarray:
+        """Scores (N, V) of all items of a domain for those who ask."""
+        name = self._domain(domain)
+        batcher = self._batcher_of(asked.events, known=asked.events.item_E is self.data.item_E)
+        return torch.cat([self._scores(batcher, name, part) for part in asked.parts(ROWS)]).cpu().numpy()
 
     def predict(self, users: Sequence[Any], items: Sequence[Any], domain: str | None = None) -> np.ndarray:
         """What known users would rate items of a domain with, or the probabilities that they click: (users, items).
@@ -192,10 +202,12 @@ class Recommender:
         return Batcher(events, self.model.views(), self.device)
 
     def _batcher_of(self, events: Events, known: bool) -> Batcher:
+        """Makes batches for queries; kept where the events are the data's, as long as the model looks at the same histories."""
+        views = self.model.asks()
         if not known:
-            return self.batcher(events)
-        if self._batcher is None:
-            self._batcher = self.batcher(events)
+            return Batcher(events, views, self.device)
+        if self._batcher is None or self._batcher.views.keys() != views.domains.keys():
+            self._batcher = Batcher(events, views, self.device)
         return self._batcher
 
     @torch.no_grad()

@@ -77,6 +77,20 @@ def test_few_asked_places_agree_in_single_precision(padding: bool) -> None:
     torch.testing.assert_close(encoder(asking, table), right, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("length", [1, 2, 11, 30])
+@pytest.mark.parametrize("settings", [{}, {"heads": 4}, {"blocks": 1}, {"attend_padding": True}], ids=str)
+@torch.no_grad()
+def test_a_lone_row_has_the_state_that_it_has_among_others(length: int, settings: dict[str, int]) -> None:
+    encoder, table = transformer(**settings)
+    encoder.eval()
+    items = torch.randint(1, 50, (1, length), generator=torch.Generator().manual_seed(length))
+    alone = History((items,), (torch.tensor([length]),), (torch.tensor([0]),), torch.tensor([length - 1]), length)
+    right = encoder.last(alone, encoder.places(alone, table))
+    torch.testing.assert_close(encoder(alone, table), right, rtol=0, atol=1e-12)
+    padded = replace(alone, chunks=(torch.cat([items, items.new_zeros(1, 4)], 1),), total=length + 4)
+    torch.testing.assert_close(encoder(padded, table), right, rtol=0, atol=1e-12)
+
+
 def test_a_query_that_knows_nothing_has_the_state_of_an_empty_row() -> None:
     encoder, table = transformer()
     empty = encoder(History((), (), (), torch.tensor([0]), 0), table)

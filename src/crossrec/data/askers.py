@@ -38,6 +38,11 @@ class Askers:
             rows = slice(a, a + size)
             yield Askers(self.labels[rows], self.user_N[rows], self.events, self.start_N[rows], self.stop_N[rows])
 
+    def take(self, rows_N: Ints) -> Askers:
+        """Those at these places."""
+        labels = [self.labels[n] for n in rows_N]
+        return Askers(labels, self.user_N[rows_N], self.events, self.start_N[rows_N], self.stop_N[rows_N])
+
     def batch(self, batcher: Batcher, domain: str) -> Batch:
         """One query per asker, after all events; nothing is known of what comes next. ``batcher``: of the events."""
         arrays = np.array(self.user_N), np.array(self.start_N), np.array(self.stop_N)

@@ -84,6 +84,8 @@ class View:
         ``start_B``: first event of every row. ``row_P``, ``at_P``: row and place (among the split's events) of every
         query; the input of a query is what comes before ``at``.
         """
+        if len(start_B) == 1 and len(at_P):
+            return self._of_one(int(start_B), at_P, max_len)
         stop_P = self.before_E1[at_P]
         stop_B = torch.zeros_like(start_B).scatter_reduce(0, row_P, stop_P, "amax", include_self=True)
         low_B = torch.maximum(self.before_E1[start_B], stop_B - max_len)
@@ -110,6 +112,20 @@ class View:
         flat_P = torch.where(state_P >= low_B[row_P], base_B[row_P] + state_P - low_B[row_P], total)
         timed = None if self.time_F is None else tuple(times)
         return History(tuple(chunks), tuple(lengths), tuple(rows), flat_P, total, timed)
+
+    def _of_one(self, start: int, at_P: Tensor, max_len: int) -> History:
+        """The history of a single row, where nothing is to be sorted or padded."""
+        stop_P = self.before_E1[at_P]
+        stop = int(stop_P.max())
+        low = max(int(self.before_E1[start]), stop - max_len)
+        length = max(stop - low, 0)
+        if not length:
+            return History((), (), (), torch.zeros_like(at_P), 0, None if self.time_F is None else ())
+        flat_P = torch.where(stop_P > low, stop_P - 1 - low, length)
+        row = torch.zeros(1, dtype=torch.int64, device=at_P.device)
+        timed = None if self.time_F is None else (self.time_F[low:stop][None],)
+        chunk = self.item_F[low:stop].long()[None]
+        return History((chunk,), (row + length,), (row,), flat_P, length, timed)
 
 
 def like_lengths(length_B: np.ndarray) -> list[tuple[int, int]]:

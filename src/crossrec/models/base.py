@@ -109,6 +109,11 @@ class Model(nn.Module):
         """The histories that the model looks at."""
         raise NotImplementedError
 
+    def asks(self) -> Views:
+        """Those of the histories that :meth:`queries` looks at: all, unless something that the model has learnt counts for
+        nothing."""
+        return self.views()
+
     def phases(self) -> tuple[Phase, ...]:
         """The stretches of training in order; none for a model that only counts (see :meth:`learn`)."""
         return (Phase("train", self.target),)

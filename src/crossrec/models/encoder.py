@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -74,6 +74,13 @@ class Encoder(Model):
         reads = {"own": (self.target,), "history": self.reads}
         wanted = {"own": ("own",), "merged": ("history",), "blend": ("own", "history")}[self.stage]
         return Views({name: reads[name] for name in wanted}, self.config.max_len)
+
+    def asks(self) -> Views:
+        views = self.views()
+        if self.stage != "blend":
+            return views
+        counts = dict(zip(("own", "history"), self.counts, strict=True))
+        return replace(views, domains={name: domains for name, domains in views.domains.items() if counts[name]})
 
     def phases(self) -> tuple[Phase, ...]:
         merged = Phase("merged" if self.guarded else "train", self.target, also=self.serves()[1:])

@@ -94,6 +94,15 @@ class CausalAttention(nn.Module):
         mixed = torch.einsum("shD,hdD->shd", torch.cat(means), weight_v) + torch.cat(sums) * bias_v
         return F.linear(mixed.flatten(1), self.out.weight, self.out.bias)
 
+    def alone(self, q_SD: Tensor, x_LD: Tensor) -> Tensor:
+        """``forward`` over a single row, at its last S places: one of them or all. Neither dropout nor ``sink``."""
+        (seats, dim), length = q_SD.shape, len(x_LD)
+        q_HSd = F.linear(q_SD, self.in_weight[:dim], self.in_bias[:dim]).view(seats, self.heads, -1).transpose(0, 1)
+        kv = F.linear(x_LD, self.in_weight[dim:], self.in_bias[dim:]).view(length, 2, self.heads, -1)
+        k_HLd, v_HLd = kv.permute(1, 2, 0, 3)
+        mixed = F.scaled_dot_product_attention(q_HSd[None], k_HLd[None], v_HLd[None], is_causal=seats > 1)
+        return F.linear(mixed[0].transpose(0, 1).reshape(seats, dim), self.out.weight, self.out.bias)
+
     def _mix(self, q: Tensor, k: Tensor, v: Tensor, pad_b: Tensor | None) -> Tensor:
         length = q.shape[2]
         logit = q @ k.transpose(-1, -2)
@@ -142,3 +151,9 @@ class Block(nn.Module):
             y_TD = self.norm_y(q_TD + self.attention.asked(q_TD, x_TD, shapes, pads, place_RM))
         inner = dropout(F.relu(self.up(y_TD)), self.dropout, self.training)
         return torch.add(y_TD, dropout(self.down(inner), self.dropout, self.training))
+
+    def alone(self, x_LD: Tensor, seats: int) -> Tensor:
+        """One layer over a single row, at its last places alone (see :meth:`CausalAttention.alone`): (L, D) to (S, D)."""
+        q_SD = self.norm_q(x_LD[-seats:])
+        y_SD = self.norm_y(q_SD + self.attention.alone(q_SD, x_LD))
+        return torch.add(y_SD, self.down(F.relu(self.up(y_SD))))

@@ -6,8 +6,9 @@ places that are asked, D width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +51,7 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.max_len, self.dropout = config.max_len, config.dropout
+        self.max_len, self.dropout, self.sink = config.max_len, config.dropout, config.attend_padding
         self.positions = nn.Parameter(torch.empty(config.max_len, config.dim))
         nn.init.xavier_normal_(self.positions)
         self.blocks = nn.ModuleList(
@@ -60,6 +61,8 @@ class Transformer(nn.Module):
 
     def forward(self, history: History, table: Callable[[Tensor], Tensor]) -> Tensor:
         """States h_PD of the queries; where no event precedes, the state of an empty row. ``table``: ids to vectors."""
+        if not (self.training or torch.is_grad_enabled() or self.sink) and _is_alone(history):
+            return self._alone(history.chunks[0][0], table)
         seated = few_seats(history) if self.blocks else None
         if seated is None:
             return self.last(history, self.places(history, table))
@@ -67,6 +70,15 @@ class Transformer(nn.Module):
         x_TD, shapes, pads = self._below(history, table)
         h_SD = self.norm(self.blocks[-1](x_TD, shapes, pads, place_RM))
         return self.last(replace(history, at_P=seat_P), h_SD)
+
+    def _alone(self, item_L: Tensor, table: Callable[[Tensor], Tensor]) -> Tensor:
+        """The state of a single row after its last event, (1, D): as ``forward``, with what a lone row does not need left out."""
+        e_LD = table(item_L)
+        x_LD = e_LD * e_LD.shape[1] ** 0.5 + self.positions[self.max_len - len(item_L) :]
+        for number, block in enumerate(cast(Iterable[Block], self.blocks), start=1):
+            x_LD = block.alone(x_LD, 1 if number == len(self.blocks) else len(item_L))
+        h_1D: Tensor = self.norm(x_LD[-1:])
+        return h_1D
 
     def last(self, history: History, h_TD: Tensor) -> Tensor:
         """States h_PD of the queries among those of all places."""
@@ -102,6 +114,13 @@ class Transformer(nn.Module):
         for block in self.blocks[:-1]:
             x_TD = block(x_TD, shapes, pads)
         return x_TD, shapes, pads
+
+
+def _is_alone(history: History) -> bool:
+    """Whether a single query asks, after the last event of a single row."""
+    if len(history.chunks) != 1 or len(history.at_P) != 1 or len(history.lengths[0]) != 1:
+        return False
+    return history.total == int(history.lengths[0]) == int(history.at_P) + 1
 
 
 def few_seats(history: History) -> tuple[Tensor, Tensor] | None:
