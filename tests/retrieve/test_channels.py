@@ -7,8 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from crossrec.data.askers import askers, known
 from crossrec.data.splits import Events
 from crossrec.errors import InputError
+from crossrec.retrieve.asking import Screen
 from crossrec.retrieve.channels import ChannelConfig, Channels
 from crossrec.retrieve.index import LeftOut, make_index, version_of
 from crossrec.retrieve.neighbours import Neighbours
@@ -155,6 +157,32 @@ def test_the_cold_get_what_is_popular_in_its_order(run, fitted):
     assert {c.channel for c in pool.best(5)} == {("popular",)}
     alone = fitted("sasrec", dim=8, blocks=1)
     assert Channels(alone).candidates(histories=[[(SOURCE, "games1")]])[0].cold, "the model reads no games"
+
+
+FILTERS = [{}, {"keep_seen": True}, {"allowed_V": np.arange(V) % 3 > 0, "denied": [[1], [], [2, 4], []]}]
+
+
+@pytest.mark.parametrize("k", [1, 3, 12, V])
+@pytest.mark.parametrize("filters", FILTERS, ids=["plain", "seen", "screened"])
+@pytest.mark.parametrize("config", [ChannelConfig(u2i2i=4, popular=9), ChannelConfig(u2i=6, u2i2i=2, popular=4)])
+def test_the_top_is_the_best_of_the_pools(run, k, filters, config):
+    channels = Channels(run, config=config)
+    who = askers(run.data, None, [HISTORY, [], [(SOURCE, "games2")], [(TARGET, f"toys{n}") for n in range(7)]])
+    screen = Screen(**filters)
+    for top, pool in zip(channels.top(who, k, screen), channels.pools(who, screen), strict=True):
+        found, right = top.best(k), pool.best(k)
+        assert [(c.item, c.channel, top.cold) for c in found] == [(c.item, c.channel, pool.cold) for c in right]
+        assert [(c.score, c.scores) for c in found] == [(c.score, c.scores) for c in right]
+
+
+@pytest.mark.parametrize("name", ["bprmf", "itemknn"])
+def test_the_top_of_users_is_that_of_their_pools(fitted, name):
+    recommender = fitted(name, **({"dim": 8, "domains": "merged"} if name == "bprmf" else {}))
+    channels, who = Channels(recommender), known(recommender.data, ["u1", "u5", "u2"])
+    for top, pool in zip(channels.top(who, 4, Screen()), channels.pools(who, Screen()), strict=True):
+        assert [(c.item, c.channel, c.score) for c in top.best(4)] == [
+            (c.item, c.channel, c.score) for c in pool.best(4)
+        ]
 
 
 def test_a_model_that_is_no_product_gives_its_full_ranking(knn):

@@ -11,13 +11,36 @@ from torch import Tensor
 
 Floats = npt.NDArray[Any]
 """Vectors or scores: floating numbers."""
+WIDE = 4
+"""Scores in each of the parts of a row, at least, for their maxima to be worth looking at."""
+MANY = 8
+"""Scores per one that is wanted up to which those that reach the edge are sorted; more are there where many are equal."""
 
 
 def best(score_QN: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Columns and values (Q, k) of the k largest scores, best first, ties by the lower column; ``k`` is at most N.
 
-    Only rows where the last that is in ties with the first that is out are looked at again as a whole.
+    Of a long row only what reaches the k-th largest of the maxima of its parts is sorted: k scores or more do.
     """
+    parts = max(4 * k, 256)
+    if score_QN.shape[1] < WIDE * parts or not len(score_QN):
+        return _best(score_QN, k)
+    even_QN = score_QN[:, : score_QN.shape[1] // parts * parts]
+    most_QG = even_QN.view(len(score_QN), -1, parts).amax(1)
+    edge_Q1 = most_QG.topk(k, dim=1, sorted=False).values.amin(1, keepdim=True)
+    at_F = np.flatnonzero((score_QN >= edge_Q1).numpy())
+    if len(at_F) > MANY * k * len(score_QN):
+        return _best(score_QN, k)
+    row_F, column_F = np.divmod(at_F, score_QN.shape[1])
+    value_F = score_QN.numpy()[row_F, column_F]
+    order = np.lexsort((-value_F, row_F))
+    first_Q = np.searchsorted(row_F, np.arange(len(score_QN)))
+    order_QK = order[first_Q[:, None] + np.arange(k)]
+    return torch.as_tensor(column_F[order_QK]), torch.as_tensor(value_F[order_QK])
+
+
+def _best(score_QN: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """As ``best``; only rows where the last that is in ties with the first that is out are looked at again as a whole."""
     value_QK, place_QK = score_QN.topk(min(k + 1, score_QN.shape[1]), dim=1)
     if value_QK.shape[1] > k:
         edge_Q = value_QK[:, k - 1]
@@ -35,14 +58,14 @@ def best(score_QN: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return place_QK.gather(1, order), value_QK
 
 
-def merged(place_QK: Tensor, score_QK: Tensor, score_QB: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """The best of what was found so far and of a block of further columns, which begin at ``first``."""
-    k = place_QK.shape[1]
+def merged(place_QK: Tensor, score_QK: Tensor, score_QB: Tensor, first: int, k: int) -> tuple[Tensor, Tensor]:
+    """The k best of what was found so far and of a block of further columns, which begin at ``first``; all, where fewer are."""
     column_QK, value_QK = best(score_QB, min(k, score_QB.shape[1]))
+    if not first:
+        return column_QK, value_QK
     place = torch.cat([place_QK, column_QK + first], 1)
     score, order = torch.cat([score_QK, value_QK], 1).sort(dim=1, descending=True, stable=True)
-    place, score = place.gather(1, order)[:, :k], score[:, :k]
-    return place.masked_fill(score == -torch.inf, -1), score
+    return place.gather(1, order)[:, :k], score[:, :k]
 
 
 def exclude(score_QN: Tensor, row_L: Tensor, column_L: Tensor) -> None:

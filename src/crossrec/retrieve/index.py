@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import InputError, nearest
@@ -217,12 +218,15 @@ def _search(
     out: tuple[torch.Tensor, torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The k best of some queries, block after block of the items."""
-    place_QK = torch.full((len(query_QD), k), -1, dtype=torch.int64)
-    score_QK = torch.full((len(query_QD), k), -torch.inf)
+    found = torch.empty((len(query_QD), 0), dtype=torch.int64), torch.empty((len(query_QD), 0))
     for b in range(0, len(item_AD), ITEMS):
         score_QB = query_QD @ item_AD[b : b + ITEMS].T
         if mask_A is not None:
             score_QB[:, mask_A[b : b + ITEMS]] = -torch.inf
         exclude(score_QB, out[0], out[1] - b)
-        place_QK, score_QK = merged(place_QK, score_QK, score_QB, b)
-    return place_QK, score_QK
+        found = merged(*found, score_QB, b, k)
+    place_QK, score_QK = found
+    room = (0, k - place_QK.shape[1])
+    return F.pad(place_QK.masked_fill(score_QK == -torch.inf, -1), room, value=-1), F.pad(
+        score_QK, room, value=-torch.inf
+    )

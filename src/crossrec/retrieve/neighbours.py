@@ -70,24 +70,25 @@ class Neighbours:
     ) -> tuple[Ints, Floats]:
         """Places and cosines (T, K) of the neighbours of items (global ids), as :meth:`Index.search` gives them."""
         k = self.k if k is None else k
-        self._learn(np.unique(id_T[~self._known_N[id_T]]))
+        unknown = id_T[~self._known_N[id_T]]
+        if len(unknown):
+            self._learn(np.unique(unknown))
         place_TW, score_TW = self._place_NK[id_T].astype(np.int64), self._score_NK[id_T]
-        out = self._without_self(id_T, left_out)
         kept_TW = place_TW >= 0
         if allowed_V is not None:
             kept_TW &= allowed_V[place_TW]
-        if left_out is not None:
+        if left_out is not None and len(left_out.row_L):
             row_T1 = np.arange(len(id_T))[:, None] * len(self.index)
-            kept_TW &= ~among(row_T1 + place_TW, out.row_L * len(self.index) + out.place_L)
-        enough_T = (kept_TW.sum(1) >= k) | (place_TW.shape[1] >= len(self.index))
-        order = np.argsort(~kept_TW, axis=1, kind="stable")[:, :k]
-        place_TK, score_TK = np.take_along_axis(place_TW, order, 1), np.take_along_axis(score_TW, order, 1)
-        left = np.take_along_axis(kept_TW, order, 1)
-        room = ((0, 0), (0, k - order.shape[1]))
-        place_TK = np.pad(np.where(left, place_TK, -1), room, constant_values=-1)
-        score_TK = np.pad(np.where(left, score_TK, -np.inf), room, constant_values=-np.inf)
-        short = np.flatnonzero(~enough_T)
+            kept_TW &= ~among(row_T1 + place_TW, left_out.row_L * len(self.index) + left_out.place_L)
+        rank_TW = np.cumsum(kept_TW, axis=1)
+        short = np.flatnonzero((rank_TW[:, -1] < k) & (place_TW.shape[1] < len(self.index)))
+        row_M, at_M = np.nonzero(kept_TW & (rank_TW <= k))
+        column_M = rank_TW[row_M, at_M] - 1
+        place_TK = np.full((len(id_T), k), -1, dtype=np.int64)
+        score_TK = np.full((len(id_T), k), -np.inf, dtype=np.float32)
+        place_TK[row_M, column_M], score_TK[row_M, column_M] = place_TW[row_M, at_M], score_TW[row_M, at_M]
         if len(short):
+            out = self._without_self(id_T, left_out)
             at_L = np.searchsorted(short, out.row_L)
             here = np.append(short, -1)[at_L] == out.row_L
             place_TK[short], score_TK[short] = self._searched(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crossrec.data.askers import askers
+from crossrec.data.askers import Askers, askers
 from crossrec.data.ragged import stretches
 from crossrec.data.vocabulary import Ints
 from crossrec.recommender import History, Recommender
@@ -27,10 +27,14 @@ class People:
         cls, recommender: Recommender, users: Sequence[Any] | Any | None, histories: Sequence[History] | None
     ) -> People:
         """Those of whom :meth:`Recommender.recommend` speaks. Raises InputError for an unknown user or domain."""
-        found = askers(recommender.data, users, histories)
-        count_N = np.asarray(found.stop_N - found.start_N, dtype=np.int64)
-        person_L, at_L = stretches(np.asarray(found.start_N), count_N)
-        return cls(count_N, person_L, found.events.item_E[at_L].astype(np.int64))
+        return cls.asking(askers(recommender.data, users, histories))
+
+    @classmethod
+    def asking(cls, asked: Askers) -> People:
+        """Those who ask."""
+        count_N = np.asarray(asked.stop_N - asked.start_N, dtype=np.int64)
+        person_L, at_L = stretches(np.asarray(asked.start_N), count_N)
+        return cls(count_N, person_L, np.asarray(asked.events.item_E[at_L], dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.count_N)

@@ -5,6 +5,7 @@ N people, V items of the domain, K items per channel, M findings of all people, 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crossrec.data.vocabulary import Ints
-from crossrec.retrieve.best import Floats
+from crossrec.retrieve.best import Floats, among
 
 CHANNELS = ("u2i", "u2i2i", "popular")
 """By the query's vector (or the model's full ranking); by items like the latest ones; by counts."""
@@ -54,7 +55,8 @@ class Pool:
     def best(self, k: int) -> list[Candidate]:
         """The k best by the model's score, ties by the lower place; of a cold person by popularity."""
         by_C = self.fused_C if self.cold else self.score_C
-        return self.candidates(np.lexsort((self.item_C, -by_C))[:k])
+        key_C = list(zip((-by_C).tolist(), self.item_C.tolist(), strict=True))
+        return self.candidates(heapq.nsmallest(k, range(len(key_C)), key=key_C.__getitem__))
 
     def candidates(self, places: npt.ArrayLike | None = None) -> list[Candidate]:
         """The candidates at some places of the pool (None: all), in this order."""
@@ -98,6 +100,18 @@ class Findings(NamedTuple):
         order = np.lexsort((place_M, -score_M, person_M))
         return cls(person_M[order], place_M[order], score_M[order], within(person_M[order]) + 1)
 
+    def where(self, kept_M: npt.NDArray[np.bool_]) -> Findings:
+        """Some of them."""
+        return Findings(*(column_M[kept_M] for column_M in self))
+
+    def joined(self, others: Findings) -> Findings:
+        """These and those of other people, person by person."""
+        if not len(others.place_M):
+            return self
+        columns = [np.concatenate(pair) for pair in zip(self, others, strict=True)]
+        order = np.argsort(columns[0], kind="stable")
+        return Findings(*(column_M[order] for column_M in columns))
+
 
 class Fused(NamedTuple):
     """Candidates of all people, person by person, the best fused score first, ties by the lower place."""
@@ -124,6 +138,22 @@ def fuse(found: Sequence[Findings], items: int, constant: float, most: int) -> F
     order = np.lexsort((place_C, -fused_C, person_C))
     order = order[within(person_C[order]) < most]
     return Fused(person_C[order], place_C[order], fused_C[order], found_CH[order])
+
+
+def given(found: Sequence[tuple[Ints, Ints, Floats]], chosen: Findings, items: int) -> Floats:
+    """What every channel gave of some chosen findings, (M, H); NaN where it did not find the item.
+
+    ``found``: person, place and score of what each channel found; of what comes again the largest score counts.
+    """
+    key_M = chosen.person_M * items + chosen.place_M
+    order = np.argsort(key_M)
+    key_M = key_M[order]
+    found_MH = np.full((len(key_M), len(found)), np.nan)
+    for column_M, (person_F, place_F, score_F) in zip(found_MH.T, found, strict=True):
+        key_F = person_F * items + place_F
+        hit_F = among(key_F, key_M)
+        np.fmax.at(column_M, order[np.searchsorted(key_M, key_F[hit_F])], score_F[hit_F])
+    return found_MH
 
 
 def within(sorted_M: Ints) -> Ints:

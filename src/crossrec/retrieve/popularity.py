@@ -96,20 +96,20 @@ class Popularity:
         if segments is not None:
             row_N[:] = [self.segments.get(str(name), 0) for name in segments]
         most = 0 if left_out is None or not len(left_out.row_L) else int(np.bincount(left_out.row_L).max())
-        tops: dict[int, Ints] = {}
-        for row in np.unique(row_N).tolist():
-            order_V = self.order_SV[row]
-            tops[row] = (order_V if allowed_V is None else order_V[allowed_V[order_V]])[: k + most]
         width = k + most
         place_NW = np.full((people, width), -1, dtype=np.int64)
-        for row, top in tops.items():
+        for row in set(row_N.tolist()):
+            order_V = self.order_SV[row]
+            top = order_V[:width] if allowed_V is None else order_V[allowed_V[order_V]][:width]
             place_NW[row_N == row, : len(top)] = top
         many = self.count_SV.shape[1]
         gone_NW = place_NW < 0
         if left_out is not None and most:
             gone_NW |= among(np.arange(people)[:, None] * many + place_NW, left_out.row_L * many + left_out.place_L)
-        order = np.argsort(gone_NW, axis=1, kind="stable")[:, :k]
-        place_NK = np.where(np.take_along_axis(gone_NW, order, 1), -1, np.take_along_axis(place_NW, order, 1))
+        rank_NW = np.cumsum(~gone_NW, axis=1)
+        row_M, at_M = np.nonzero(~gone_NW & (rank_NW <= k))
+        place_NK = np.full((people, k), -1, dtype=np.int64)
+        place_NK[row_M, rank_NW[row_M, at_M] - 1] = place_NW[row_M, at_M]
         return place_NK, np.where(place_NK < 0, -np.inf, self.count_SV[row_N[:, None], place_NK])
 
 
