@@ -81,6 +81,19 @@ def test_recommend_post_recommend(client):
     assert second["events"] == first["events"] + 1
 
 
+@pytest.mark.parametrize(
+    ("path", "body"), [("/recommend", {"user": "u1", "k": 4}), ("/events", {"events": [click()] * 2})]
+)
+def test_the_short_way_answers_as_the_long_one(make, path, body):
+    client, found = make(), []
+    for kind in ("application/json; charset=utf-8", "application/json"):
+        headers = {"content-type": kind, "x-request-id": "r1"}
+        answer = client.post(path, content=json.dumps(body), headers=headers)
+        assert answer.headers["content-type"] == "application/json"
+        found.append({**answer.json(), "new": None})
+    assert found[0] == found[1]
+
+
 def test_a_history_can_be_sent_along_and_a_fallback_is_told(client):
     body = {"history": [{"domain": "games", "item": "games3"}, {"domain": "toys", "item": "?"}], "domain": "games"}
     told = client.post("/recommend", json=body).json()

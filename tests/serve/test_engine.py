@@ -98,10 +98,10 @@ def test_an_event_changes_the_next_answer_in_every_domain(engine):
 
 
 def pairs(engine, user):
-    from crossrec.serve.recall import own_pairs
+    from crossrec.serve.recall import Known, pairs_of
 
     bundle = engine.bundle("main")
-    return own_pairs(bundle, bundle.user(user))
+    return pairs_of(bundle, Known(bundle.user(user), bundle.own_history(bundle.user(user))[0], True))
 
 
 def test_somebody_whom_only_the_store_knows_is_served_by_his_history(engine):
@@ -342,7 +342,7 @@ def test_many_at_once_are_answered_as_each_alone(engine):
 
     def begin(size):
         sizes.append(size)
-        while len(sizes) == 1 and waiting.qsize() < len(users) - size:
+        while len(sizes) == 1 and len(waiting) < len(users) - size:
             time.sleep(0.001)
 
     engine.meter.batch = begin
@@ -367,10 +367,8 @@ def test_what_goes_wrong_for_one_goes_wrong_for_none_of_the_others():
     with pytest.raises(ValueError, match="odd"):
         gather(3)
     assert gather.together([4, 6]) == [4, 6]
-    gather.close()
     broken = Gather(lambda asked: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         broken(1)
     with pytest.raises(ZeroDivisionError):
         broken(1)
-    broken.close()

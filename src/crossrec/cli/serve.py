@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 TOKEN = "CROSSREC_TOKEN"
 """Environment variable of the token that is asked for."""
+SWITCH = 0.0005
+"""Seconds after which a thread that computes lets others go on, which may have an answer to send."""
 
 
 def serve(
@@ -78,17 +80,20 @@ def serve(
 def _run(app: FastAPI, bound: socket.socket) -> None:
     """Until it is told to stop: what was begun is answered first."""
     import gc
+    import sys
 
     import uvicorn
 
     name, port = bound.getsockname()[:2]
     gc.collect()
     gc.freeze()
+    sys.setswitchinterval(SWITCH)
     settings = uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=1000,
         timeout_graceful_shutdown=10,
     )

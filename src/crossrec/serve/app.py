@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import resources
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ except ImportError as error:
 
 from crossrec.serve import schemas
 from crossrec.serve.asked import MEANING, Ask, Filters
+from crossrec.serve.direct import Direct
 from crossrec.serve.engine import MAIN, Engine
 from crossrec.serve.events import LONGEST, Event
 from crossrec.serve.limits import Door, Limits
@@ -59,14 +61,13 @@ class Service:
     def __init__(self, engine: Engine, metrics: Metrics) -> None:
         self.engine, self.metrics = engine, metrics
 
-    def recommend(self, request: Request, asked: schemas.RecommendIn) -> Response:
+    def recommend(self, request: Request, asked: schemas.RecommendIn) -> schemas.RecommendOut:
         """The best items of a domain, for a user (known or not) or for a history that is sent along."""
         history = None if asked.history is None else [(each.domain, each.item) for each in asked.history]
         filters = Filters(asked.filters.seen, asked.filters.allow, asked.filters.deny)
         about = (asked.user, history, asked.domain, asked.k, filters, asked.model, asked.page)
         answer = self.engine.recommend(Ask(request.state.request, *about))
-        made = schemas.RecommendOut(**_flat(answer), message=MEANING.get(answer.fallback or ""))
-        return Response(made.model_dump_json(), media_type="application/json")  # it is checked: no second time
+        return schemas.RecommendOut.model_validate(answer)
 
     def similar(
         self,
@@ -204,8 +205,9 @@ def create_app(engine: Engine, metrics: Metrics | None = None, limits: Limits | 
 
     app = FastAPI(title="crossrec", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
     app.add_middleware(Door, limits=limits or Limits(), metrics=counts)
-    app.post("/recommend", response_model=schemas.RecommendOut, responses=ERRORS)(service.recommend)
-    app.post("/events", responses=ERRORS | GONE)(service.events)
+    add = partial(app.router.add_api_route, methods=["POST"], route_class_override=Direct)
+    add("/recommend", service.recommend, responses=ERRORS)
+    add("/events", service.events, responses=ERRORS | GONE)
     app.get("/similar", responses=ERRORS)(service.similar)
     app.get("/explain", responses=ERRORS)(service.explain)
     app.get("/domains", responses=ERRORS)(service.domains)

@@ -72,6 +72,11 @@ class Answer:
     """Events of items that the run does not know."""
     items: list[Item]
 
+    @property
+    def message(self) -> str | None:
+        """The fallback as a sentence."""
+        return MEANING.get(self.fallback or "")
+
 
 @dataclass(frozen=True)
 class Trigger:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from crossrec.errors import InputError, nearest
+from crossrec.retrieve.asking import Screen
 from crossrec.retrieve.pools import Pool
 from crossrec.serve import recall
 from crossrec.serve.arms import Experiment
@@ -43,6 +44,8 @@ class Job:
     bundle: Bundle
     domain: str
     known: recall.Known
+    k: int | None = None
+    """Only the k best are wanted; None: all candidates."""
     keep_seen: bool = False
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
@@ -50,8 +53,8 @@ class Job:
     @property
     def kind(self) -> tuple[object, ...]:
         """Jobs of one kind are done together."""
-        here = (id(self.bundle), self.domain, self.keep_seen, self.allow)
-        return (*here, self.known.label is None)
+        here = (id(self.bundle), self.domain, self.k is None, self.keep_seen, self.allow)
+        return (*here, self.known.user < 0)
 
 
 class Engine:
@@ -85,7 +88,7 @@ class Engine:
         bundle.channels(domain)
         known = self._known(bundle, ask.user, ask.history)
         allow = None if ask.filters.allow is None else tuple(sorted(set(ask.filters.allow)))
-        pool = self._gather(Job(bundle, domain, known, not ask.filters.seen, allow, tuple(ask.filters.deny)))
+        pool = self._gather(Job(bundle, domain, known, ask.k, not ask.filters.seen, allow, tuple(ask.filters.deny)))
         fallback = known.fallback or (COLD if pool.cold else None)
         items = self._items(bundle, domain, pool, ask.k)
         if fallback is not None:
@@ -94,7 +97,7 @@ class Engine:
             shown = tuple(each.item for each in items)
             about = (ask.request, ask.user, arm, domain, shown, time.time())
             self._showing(Exposure(*about, self.experiment.name, ask.page))
-        counts = (known.events, known.passed_over)
+        counts = (len(known.ids), known.passed_over)
         return Answer(ask.request, model, bundle.version, domain, ask.user, arm, fallback, *counts, items)
 
     def similar(
@@ -134,7 +137,7 @@ class Engine:
             rank, channels = int((by_C > by_C[at[0]]).sum()) + 1, candidate.channel
         history = recall.pairs_of(bundle, known)
         asked = Job(bundle, domain, known, keep_seen=True, allow=(item,))
-        score, parts = effects(self._gather.together, asked, history)
+        score, parts = effects(self._gather.together, asked)
         triggers = weights(bundle, domain, place, history, parts)
         fallback = known.fallback or (COLD if pool.cold else None)
         evidence = None if self.evidence is None else self.evidence(bundle, history, domain, item)
@@ -186,7 +189,6 @@ class Engine:
         """Finish what was begun and let go of the store."""
         for run in self.runs.values():
             run.close()
-        self._gather.close()
         self._showing.close()
         self.keeper.store.close()
 
@@ -247,10 +249,6 @@ def _pools(jobs: Sequence[Job]) -> list[Pool]:
     """Candidates of jobs of one kind."""
     first = jobs[0]
     bundle, channels = first.bundle, first.bundle.channels(first.domain)
-    labels = None if first.known.label is None else [job.known.label for job in jobs]
-    histories = None
-    if any(job.known.pairs is not None for job in jobs):
-        histories = [recall.pairs_of(bundle, job.known) for job in jobs]
     allowed_V = None
     if first.allow is not None:
         places = bundle.places(first.domain, list(first.allow))
@@ -260,5 +258,9 @@ def _pools(jobs: Sequence[Job]) -> list[Pool]:
     if any(job.deny for job in jobs):
         all_places = [bundle.places(first.domain, list(job.deny)) for job in jobs]
         denied = [places[places >= 0] for places in all_places]
+    screen = Screen(allowed_V, denied, first.keep_seen)
     with torch.inference_mode():
-        return channels.candidates(labels, histories, allowed_V=allowed_V, denied=denied, keep_seen=first.keep_seen)
+        who = recall.askers_of(bundle, [job.known for job in jobs])
+        if first.k is None:
+            return channels.pools(who, screen)
+        return channels.top(who, max(job.k or 0 for job in jobs), screen)

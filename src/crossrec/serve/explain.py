@@ -18,7 +18,7 @@ from crossrec.data.dataset import Dataset
 from crossrec.data.ragged import stretches
 from crossrec.data.vocabulary import Ints
 from crossrec.serve.bundle import Bundle
-from crossrec.serve.recall import Pairs
+from crossrec.serve.recall import Pairs, ids_of
 
 Floats = npt.NDArray[np.float64]
 FEWEST = 10
@@ -163,9 +163,9 @@ class Evidence:
 
     def people(self, bundle: Bundle, history: Pairs, domain: str) -> list[Alike]:
         """The people who are most alike in each domain of a history; domains with fewer than ten are not there."""
-        crowd, ids = self.crowd(bundle), ids_of(bundle, history)
+        crowd, ids = self.crowd(bundle), ids_of(bundle, history, strict=True)
         names = [name for name in bundle.shelves if any(where == name for where, _ in history)]
-        found = [crowd.alike(ids, name, domain) for name in names]
+        found = [crowd.alike(ids[ids >= 0], name, domain) for name in names]
         return [each for each in found if each is not None]
 
     def crowd(self, bundle: Bundle) -> Crowd:
@@ -174,16 +174,6 @@ class Evidence:
             if bundle not in self._crowds:
                 self._crowds[bundle] = Crowd(bundle.recommender.data)
             return self._crowds[bundle]
-
-
-def ids_of(bundle: Bundle, history: Pairs) -> Ints:
-    """Global ids of the items that the run knows, in the order of the history."""
-    id_N = np.full(len(history), -1, dtype=np.int64)
-    for domain in dict.fromkeys(domain for domain, _ in history):
-        at = [n for n, (name, _) in enumerate(history) if name == domain]
-        places = bundle.places(domain, [history[n][1] for n in at])
-        id_N[at] = np.where(places >= 0, bundle.shelf(domain).first + places, -1)
-    return id_N[id_N >= 0]
 
 
 def categories_of(text: str | None) -> list[str]:

@@ -22,16 +22,14 @@ LATEST = 20
 """Events that are looked at: the latest ones."""
 
 
-def effects(
-    ask: Callable[[Sequence[Job]], Sequence[Pool]], job: Job, history: Pairs
-) -> tuple[float | None, list[float | None]]:
+def effects(ask: Callable[[Sequence[Job]], Sequence[Pool]], job: Job) -> tuple[float | None, list[float | None]]:
     """The score of the one item that a job allows, and what each of the latest events adds to it, oldest first.
 
     The model is asked again without the event. None: of somebody of whom nothing else is known there is no score.
     """
-    first = max(0, len(history) - LATEST)
-    without = [history[:at] + history[at + 1 :] for at in range(first, len(history))]
-    jobs = [replace(job, known=replace(job.known, pairs=pairs)) for pairs in without]
+    ids = job.known.ids
+    without = [np.delete(ids, at) for at in range(max(0, len(ids) - LATEST), len(ids))]
+    jobs = [replace(job, known=replace(job.known, ids=left, own=False)) for left in without]
     score, *others = (_score(pool) for pool in ask([job, *jobs]))
     return score, [None if score is None or other is None else score - other for other in others]
 

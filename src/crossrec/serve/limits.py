@@ -6,6 +6,7 @@ Plain ASGI: one layer around the app, which names every request, times it and gi
 from __future__ import annotations
 
 import hmac
+import itertools
 import json
 import logging
 import re
@@ -65,6 +66,7 @@ class Door:
 
     def __init__(self, app: App, limits: Limits, metrics: Metrics) -> None:
         self.app, self.limits, self.metrics = app, limits, metrics
+        self._name, self._count = secrets.token_hex(8), itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -74,7 +76,7 @@ class Door:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        request = given.decode() if REQUEST.fullmatch(given) else secrets.token_hex(12)
+        request = given.decode() if REQUEST.fullmatch(given) else f"{self._name}{next(self._count) % 2**32:08x}"
         scope.setdefault("state", {})["request"] = request
         reply = _Reply(send, request)
         wrong = self._wrong(scope, headers)

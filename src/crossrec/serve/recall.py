@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crossrec.data.askers import Askers, by_number
+from crossrec.data.splits import Events
+from crossrec.data.vocabulary import Ints
 from crossrec.serve.asked import AWAY, Past
 from crossrec.serve.bundle import Bundle
 from crossrec.serve.events import Event
@@ -17,54 +20,73 @@ Pairs = list[tuple[str, str]]
 """(domain, own item id), oldest first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Known:
     """Somebody's history as the model is told it."""
 
-    label: str | None
-    """Own id of a user whom the run knows; None: a stranger."""
-    pairs: Pairs | None
-    """None: the history in the run, as it is."""
-    events: int
+    user: int
+    """Number of a user whom the run knows; -1: a stranger."""
+    ids: Ints
+    """Global ids of the items, oldest first."""
+    own: bool
+    """Whether that is the history in the run, as it is."""
     passed_over: int = 0
+    """Events of items that the run does not know."""
     fallback: str | None = None
 
 
 def told(bundle: Bundle, history: Sequence[tuple[str, str]], user: str | None) -> Known:
     """Of somebody whose history is given. Raises InputError for a domain that the run has not."""
-    pairs, unknown = _known_pairs(bundle, history, strict=True)
-    label = user if user is not None and bundle.user(user) >= 0 else None
-    return Known(label, pairs, len(pairs), unknown)
+    ids = ids_of(bundle, history, strict=True)
+    return Known(-1 if user is None else bundle.user(user), ids[ids >= 0], False, int((ids < 0).sum()))
 
 
 def of_user(bundle: Bundle, keeper: Keeper, user: str) -> Known:
     """Of a user: without the store, what the run knows."""
     number = bundle.user(user)
-    label = user if number >= 0 else None
     try:
         stored, fallback = keeper.ask(lambda store: store.history(user)), None
     except StoreError:
         stored, fallback = [], AWAY
-    pairs, unknown = _known_pairs(bundle, [(each.domain, each.item) for each in newer(bundle, number, stored)])
-    if label is None:
-        return Known(None, pairs, len(pairs), unknown, fallback)
+    ids = ids_of(bundle, [(each.domain, each.item) for each in newer(bundle, number, stored)])
+    known, unknown = ids[ids >= 0], int((ids < 0).sum())
+    if number < 0:
+        return Known(-1, known, False, unknown, fallback)
     own = bundle.own_history(number)[0]
-    if not pairs:
-        return Known(label, None, len(own), unknown, fallback)
-    return Known(label, own_pairs(bundle, number) + pairs, len(own) + len(pairs), unknown, fallback)
+    return Known(number, np.concatenate([own, known]) if len(known) else own, not len(known), unknown, fallback)
+
+
+def askers_of(bundle: Bundle, known: Sequence[Known]) -> Askers:
+    """Those of whom this is known; either all are users of the run, or none is."""
+    data, users = bundle.recommender.data, [each.user for each in known]
+    user_N = np.array(users)
+    if all(each.own for each in known):
+        return by_number(data, user_N, users)
+    stop_N = np.cumsum([len(each.ids) for each in known])
+    start_N = np.concatenate([[0], stop_N[:-1]])
+    events = Events(data.catalogue, np.concatenate([each.ids for each in known]).astype(np.int32))
+    return Askers(users, user_N, events, start_N, stop_N)
 
 
 def pairs_of(bundle: Bundle, known: Known) -> Pairs:
-    """The history of somebody, whether it was told or is the run's."""
-    if known.pairs is not None:
-        return known.pairs
-    return [] if known.label is None else own_pairs(bundle, bundle.user(known.label))
-
-
-def own_pairs(bundle: Bundle, user: int) -> Pairs:
-    """The run's history of a user."""
-    named = [bundle.named(int(item)) for item in bundle.own_history(user)[0]]
+    """The history of somebody by names."""
+    named = [bundle.named(item) for item in known.ids.tolist()]
     return [(shelf.domain, shelf.id(place)) for shelf, place in named]
+
+
+def ids_of(bundle: Bundle, history: Sequence[tuple[str, str]], strict: bool = False) -> Ints:
+    """Global ids of the items of events; -1 where the run does not know the item.
+
+    Of a domain that the run does not have, too, unless ``strict``: then InputError.
+    """
+    id_L = np.full(len(history), -1, dtype=np.int64)
+    for domain in dict.fromkeys(domain for domain, _ in history):
+        if not strict and domain not in bundle.shelves:
+            continue
+        at = [n for n, (name, _) in enumerate(history) if name == domain]
+        places = bundle.places(domain, [history[n][1] for n in at])
+        id_L[at] = np.where(places >= 0, bundle.shelf(domain).first + places, -1)
+    return id_L
 
 
 def newer(bundle: Bundle, user: int, stored: Sequence[Event]) -> list[Event]:
@@ -119,19 +141,6 @@ def _stored(bundle: Bundle, event: Event) -> Past:
     shelf, place = bundle.shelves[event.domain], int(bundle.places(event.domain, [event.item])[0])
     made = Past(event.item, None, None, event.time, known=place >= 0, stored=True)
     return replace(made, title=shelf.title(place), category=shelf.category(place)) if place >= 0 else made
-
-
-def _known_pairs(bundle: Bundle, history: Sequence[tuple[str, str]], strict: bool = False) -> tuple[Pairs, int]:
-    """The events of items that the run knows, and how many it does not."""
-    known: dict[tuple[str, str], bool] = {}
-    for domain in dict.fromkeys(domain for domain, _ in history):
-        if not strict and domain not in bundle.shelves:
-            continue
-        items = list({item for name, item in history if name == domain})
-        places = bundle.places(domain, items)
-        known.update(((domain, item), place >= 0) for item, place in zip(items, places.tolist(), strict=True))
-    pairs = [pair for pair in history if known.get(pair)]
-    return pairs, len(history) - len(pairs)
 
 
 def _placed(bundle: Bundle, domain: str, events: Sequence[Event]) -> list[tuple[Event, int]]:

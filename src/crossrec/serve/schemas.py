@@ -57,6 +57,8 @@ class RecommendIn(Asking):
 class ItemOut(BaseModel):
     """One item."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     item: str
     rank: int
     score: float = Field(description="The model's score; of a cold answer, the number of events.")
@@ -67,6 +69,8 @@ class ItemOut(BaseModel):
 
 class RecommendOut(BaseModel):
     """Recommendations, and what they were made from."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     request: str = Field(description="Send it with the events that follow from this answer.")
     model: str
