@@ -13,8 +13,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 THREADS = 12
-"""Requests of these paths that are worked on at a time; the others wait."""
-POOL = ThreadPoolExecutor(THREADS, "answer")
+"""Requests of one of these paths that are worked on at a time; the others wait. Paths do not wait for each other: a disk that
+is slow to take events in holds up no recommendation."""
 
 
 class Direct(APIRoute):
@@ -26,6 +26,7 @@ class Direct(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What answers a request."""
         plain, endpoint = super().get_route_handler(), self.endpoint
+        pool = ThreadPoolExecutor(THREADS, self.name)
         model: type[BaseModel] = get_type_hints(endpoint)["asked"]
 
         async def handle(request: Request) -> Response:
@@ -35,7 +36,7 @@ class Direct(APIRoute):
                 asked = model.model_validate_json(await request.body())
             except ValidationError:
                 return await plain(request)
-            made: BaseModel = await asyncio.get_running_loop().run_in_executor(POOL, endpoint, request, asked)
+            made: BaseModel = await asyncio.get_running_loop().run_in_executor(pool, endpoint, request, asked)
             return Response(made.model_dump_json(), media_type="application/json")
 
         return handle
