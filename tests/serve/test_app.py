@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 
@@ -236,6 +237,23 @@ def test_bodies_and_addresses_are_bounded(make):
         == 200
     )
     wrong(client.get("/users", params={"start": "x" * 5000}), 414, "too-long")
+
+
+def test_a_body_that_becomes_too_large_when_it_could_be_read_already_changes_nothing(make):
+    client, sent = make(Limits(body=1000)), []
+    chunks = iter([json.dumps({"events": [click()]}).encode(), b" " * 1000])
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+    where = {"type": "http", "method": "POST", "path": "/events", "query_string": b"", "headers": headers}
+
+    async def receive():
+        return {"type": "http.request", "body": next(chunks), "more_body": True}
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(client.app(where, receive, send))
+    assert sent[0]["status"] == 413
+    assert client.engine.keeper.ask(lambda store: store.users("", 9)) == []
 
 
 def test_a_token_is_asked_for(make):

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib import resources
 from typing import Annotated, Any
 
@@ -204,10 +203,10 @@ def create_app(engine: Engine, metrics: Metrics | None = None, limits: Limits | 
         engine.close()
 
     app = FastAPI(title="crossrec", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app.add_middleware(Direct, paths=app, names=("/recommend", "/events"))
     app.add_middleware(Door, limits=limits or Limits(), metrics=counts)
-    add = partial(app.router.add_api_route, methods=["POST"], route_class_override=Direct)
-    add("/recommend", service.recommend, responses=ERRORS)
-    add("/events", service.events, responses=ERRORS | GONE)
+    app.post("/recommend", responses=ERRORS)(service.recommend)
+    app.post("/events", responses=ERRORS | GONE)(service.events)
     app.get("/similar", responses=ERRORS)(service.similar)
     app.get("/explain", responses=ERRORS)(service.explain)
     app.get("/domains", responses=ERRORS)(service.domains)
