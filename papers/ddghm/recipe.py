@@ -50,8 +50,7 @@ MERGED = {"model.domains": "merged", "model.guard": "none"}
 
 PLATEAU = {"train.min_epochs": 40}
 """For some eight epochs DDGHM ranks by popularity and its loss hardly falls. It learns from then on, and validation, whose
-windows are few, first loses what popularity gave: ten epochs without a better one would end it there (LOG.md). Models that know
-users by an id do the same: without it their best epochs are the first to third."""
+windows are few, first loses what popularity gave: ten epochs without a better one would end it there (LOG.md)."""
 
 
 def ddghm(name: str, tables: tuple[str, ...], preset: str, settings: dict[str, Any], **more: Any) -> Row:
@@ -101,14 +100,14 @@ RECIPE = Recipe(
         system("SR-GNN", "srgnn", seeds=THREE),
         system("BERT4Rec", "bert4rec"),
         system("CL4SRec", "cl4srec"),
-        system("NCF-MLP++", "ncfmlp", settings=PLATEAU, together=True),
-        system("CoNet", "conet", settings=PLATEAU, together=True),
-        system("DDTCDR", "ddtcdr", settings=PLATEAU, together=True),
-        system("DARec", "darec", settings=PLATEAU, together=True),
+        system("NCF-MLP++", "ncfmlp", together=True),
+        system("CoNet", "conet", together=True),
+        system("DDTCDR", "ddtcdr", together=True),
+        system("DARec", "darec", together=True),
         system("DAT-MDI", "datmdi", together=True),
         system("pi-Net", "pinet", seeds=THREE, tables=CONTROL, together=True),
         system("PSJNet", "psjnet", together=True),
-        system("DASL", "dasl-ctr", settings=PLATEAU, seeds=THREE, together=True),
+        system("DASL", "dasl-ctr", seeds=THREE, together=True),
         system("DA-GCN", "dagcn", together=True),
         system("C2DSR", "c2dsr", seeds=THREE, together=True),
         system("DASL (RealHNS)", "dasl"),
