@@ -155,8 +155,8 @@ class Channels:
 
     def _leads(self, k: int) -> bool:
         """Whether the k best by the model's score are those that the search with the query's vector finds first: the search
-        is exact, and the fusion cuts none of its items, for before one of them come its own better ones, as many of ``u2i2i`` that
-        have their ranks there, and the popular ones.
+        is exact, and the fusion cuts none of its items: before one of them come its own better ones, as many of ``u2i2i``, and
+        the popular ones.
         """
         config, exact = self.config, self.index is not None and self.index.kind == "exact"
         return exact and k <= config.u2i and 2 * config.u2i + config.popular <= config.most
