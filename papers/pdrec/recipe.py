@@ -176,7 +176,14 @@ RECIPE = Recipe(
             seeds=THREE,
         ),
         plain("CL4SRec", ("1",), "cl4srec", against=("SASRec",)),
-        plugged("CL4SRec+PDRec", ("1",), "cl4srec", against=("CL4SRec", "SASRec+PDRec")),
+        plugged(
+            "CL4SRec, positives weighted",
+            ("ours",),
+            "cl4srec",
+            settings={**HBR, "plugin.weight": "mean"},
+            against=("CL4SRec",),
+        ),
+        plugged("CL4SRec+PDRec", ("1",), "cl4srec", against=("CL4SRec", "CL4SRec, positives weighted", "SASRec+PDRec")),
         diffusion("T-DiffRec (M)", "3", settings=MERGED, targets=AMAZON, against=("T-DiffRec",)),
         diffusion(
             "TI-DiffRec (M)",
