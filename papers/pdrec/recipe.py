@@ -57,6 +57,8 @@ PAPER = {
 READING = {"plugin.pool": "unobserved", "plugin.exclude": "train", "plugin.low_to": 1.0, "plugin.floor": "pad"}
 """The paper's pools, of which only training items are left out; the floor of the published code."""
 HBR = {"plugin.soft": False, "plugin.low": False}
+MEAN_WEIGHT = {**HBR, "plugin.weight": "mean"}
+"""The control: one weight for all positives, the mean of HBR's."""
 HBR_NNS = {"plugin.soft": False}
 HALF = {"train.autocast": True}
 """Products in bfloat16, a third of the time: the noise of the diffusion is greater than what that rounds off."""
@@ -150,7 +152,7 @@ RECIPE = Recipe(
             "SASRec, positives weighted",
             ("ours",),
             "sasrec",
-            settings={**HBR, "plugin.weight": "mean"},
+            settings=MEAN_WEIGHT,
             against=("SASRec",),
         ),
         plugged(
@@ -180,7 +182,7 @@ RECIPE = Recipe(
             "CL4SRec, positives weighted",
             ("ours",),
             "cl4srec",
-            settings={**HBR, "plugin.weight": "mean"},
+            settings=MEAN_WEIGHT,
             against=("CL4SRec",),
         ),
         plugged("CL4SRec+PDRec", ("1",), "cl4srec", against=("CL4SRec", "CL4SRec, positives weighted", "SASRec+PDRec")),
