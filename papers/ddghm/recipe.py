@@ -21,10 +21,16 @@ WINDOWS = Variant(
 """Windows of two years, a user's last one tests: each domain's last event, given what comes before it."""
 SAMPLED = {"train.protocol": "sampled:999", "train.metric": "mrr"}
 LAST = Variant(
-    "last-merged", "last-merged", ("sampled:999", "full"), (), {**SAMPLED, "split.ties": "order"}, ("last-merged",)
+    "last-merged",
+    "last-merged",
+    ("sampled:999", "full"),
+    (),
+    {**SAMPLED, "split.ties": "order"},
+    ("last-merged",),
+    against="SASRec (M)",
 )
-"""As C2DSR and ABXI hold out, with ABXI's negatives and its order of a day's events."""
-TOYGAME = Variant("toy-game", "last-merged", ("sampled:999", "full"), (), SAMPLED, ("toy-game",))
+"""As C2DSR and ABXI hold out, with ABXI's negatives and its order of a day's events: beside which one of ours lies."""
+TOYGAME = Variant("toy-game", "last-merged", ("sampled:999", "full"), (), SAMPLED, ("toy-game",), against="SASRec (M)")
 """The same with strict ties: of the last event's own day nothing of the other domain is known."""
 PINET = Variant(
     "pinet",

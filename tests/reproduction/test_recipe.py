@@ -70,6 +70,16 @@ def test_names_that_do_not_fit_are_said(row, said):
     assert repr(row.name) in str(error.value)
 
 
+def test_a_variant_names_what_its_rows_are_tested_against():
+    third = Row("C", ("1",), "pop", against=("A*",))
+    variant = dataclasses.replace(HONEST, against="C")
+    cells = recipe(FIRST, third, variants=(variant,)).cells(targets=["toys"])
+    assert [(cell.row.name, cell.against) for cell in cells] == [("C", ("A*",)), ("A*", ("C",))]
+    for row in (FIRST, Row("C", ("1",), "pop", seeds={})):
+        with pytest.raises(InputError, match="variant 'honest': no row 'C' is run under it"):
+            recipe(row, variants=(variant,))
+
+
 @pytest.mark.parametrize("cell", [("B", "toys"), ("A*+B", "games")])
 def test_a_reason_without_a_cell_is_said(cell):
     with pytest.raises(InputError, match="has no such cell"):

@@ -101,7 +101,7 @@ def _line(
     infos = [read_json(trainings.folder(cell, seed), INFO) for seed in seeds]
     devices = [str(info.get("device", "cpu")).partition(",")[0] for info in infos]
     device = next((name for name in devices if name != "cpu"), "cpu")
-    main = next((test for test in tests if test.against == cell.row.against[0]), None)
+    main = next((test for test in tests if test.against == cell.against[0]), None)
     return Line(
         table=table,
         data=cell.data.name,
@@ -147,7 +147,7 @@ def _tests(
 
 
 def _baselines(trainings: Trainings, cell: Cell) -> Iterator[Cell]:
-    for name in cell.row.against:
+    for name in cell.against:
         row = trainings.recipe.row(name)
         if cell.variant.name in row.seeds and cell.target in (row.targets or trainings.recipe.targets):
             yield dataclasses.replace(cell, row=row)

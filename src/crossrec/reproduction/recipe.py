@@ -42,6 +42,8 @@ class Variant:
     """The tables that are made under it; None: all."""
     metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Per protocol, what is measured in place of the metrics of a table, the one first that is shown where only one is."""
+    against: str | None = None
+    """The row that every other is tested against, before those of its own; None: only those. It is trained first."""
 
 
 HONEST = Variant("honest", "leave-last-out", ("sampled:99", "full"), ("sampled:99",), {"train.protocol": "sampled:99"})
@@ -106,6 +108,12 @@ class Cell:
         if not self.row.together:
             return (self.target,)
         return tuple(name for name in self.data.targets if name in (self.row.targets or self.data.targets))
+
+    @property
+    def against(self) -> tuple[str, ...]:
+        """The rows that it is tested against, the main one first."""
+        names = [self.variant.against] if self.variant.against else []
+        return tuple(name for name in dict.fromkeys([*names, *self.row.against]) if name != self.row.name)
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -174,6 +182,13 @@ class Recipe:
                 if needed and not row.seeds.keys() <= earlier[needed].seeds.keys():
                     raise InputError(f"{where}: it needs {needed!r}, which is not run under the same variants.")
             earlier[row.name] = row
+        for variant in self.variants:
+            tested = earlier.get(variant.against or "")
+            if variant.against and (tested is None or variant.name not in tested.seeds):
+                raise InputError(
+                    f"The recipe {self.paper!r}, variant {variant.name!r}: no row {variant.against!r} is run under it."
+                    f"{nearest(variant.against, earlier)}"
+                )
         for name, target in self.why:
             if name not in earlier or target not in (earlier[name].targets or self.targets):
                 raise InputError(
@@ -234,7 +249,7 @@ class Recipe:
         for data in self.data:
             for target in data.targets:
                 for variant in self.variants:
-                    for row in self.rows:
+                    for row in sorted(self.rows, key=lambda row: row.name != variant.against):
                         if variant.name in row.seeds and target in (row.targets or self.targets):
                             yield Cell(data, target, variant, row)
 
