@@ -146,7 +146,8 @@ RECIPE = Recipe(
         diffusion("T-DiffRec", "1"),
         diffusion("TI-DiffRec", "1", against=("T-DiffRec",)),
         plain("GRU4Rec", ("1",), "gru4rec"),
-        plugged("GRU4Rec+PDRec", ("1",), "gru4rec", against=("GRU4Rec",)),
+        plugged("GRU4Rec, positives weighted", ("ours",), "gru4rec", settings=MEAN_WEIGHT, against=("GRU4Rec",)),
+        plugged("GRU4Rec+PDRec", ("1",), "gru4rec", against=("GRU4Rec", "GRU4Rec, positives weighted")),
         plain("SASRec", ("1", "figure-4"), "sasrec", seeds=THREE),
         plugged(
             "SASRec, positives weighted",
