@@ -26,8 +26,6 @@ def on_douban(rate: float) -> ByTarget:
     return {target: {"model.scale": 10.0, "train.lr": rate} for target in DOUBAN}
 
 
-CONTRAST = {"model.contrast": 0.003}
-"""Of CL4SRec, chosen on the validation events of games from .1, .03, .01 and .003 (README.md)."""
 BACKBONES = {"gru4rec": on_douban(1e-2), "sasrec": on_douban(1e-3), "cl4srec": on_douban(1e-3)}
 DIFFUSION = {
     target: {"model.hidden": 256, "model.time_dim": 8, "model.noise_max": 0.01, "model.low": 0.3} for target in DOUBAN
@@ -84,9 +82,7 @@ def diffusion(name: str, table: str, **more: Any) -> Row:
 
 def plain(name: str, tables: tuple[str, ...], model: str, **more: Any) -> Row:
     """A backbone by itself."""
-    own = CONTRAST if model == "cl4srec" else {}
-    settings = {**own, **more.pop("settings", {})}
-    return honest(name, tables, model, **{"by_target": BACKBONES[model], "settings": settings, **more})
+    return honest(name, tables, model, **{"by_target": BACKBONES[model], **more})
 
 
 def plugged(name: str, tables: tuple[str, ...], model: str, **more: Any) -> Row:
