@@ -21,7 +21,6 @@ from crossrec.nn import augment, losses
 from crossrec.nn.items import ItemTable
 from crossrec.nn.transformer import Transformer, TransformerConfig
 
-
 AUTHORS = SASRec.presets["authors"]
 
 
