@@ -29,7 +29,7 @@ LAST = Variant(
     ("last-merged",),
     against="SASRec (M)",
 )
-"""As C2DSR and ABXI hold out, with ABXI's negatives and its order of a day's events: beside which one of ours lies."""
+"""As C2DSR and ABXI hold out, with ABXI's negatives and its order of a day's events."""
 TOYGAME = Variant("toy-game", "last-merged", ("sampled:999", "full"), (), SAMPLED, ("toy-game",), against="SASRec (M)")
 """The same with strict ties: of the last event's own day nothing of the other domain is known."""
 PINET = Variant(
