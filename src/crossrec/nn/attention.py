@@ -47,15 +47,13 @@ class CausalAttention(nn.Module):
         bias_q, bias_kv = self.in_bias[:dim], self.in_bias[dim:]
         q_all = F.linear(q_TD, weight_q, bias_q) / math.sqrt(dim // self.heads)
         kv_all = F.linear(x_TD, weight_kv, bias_kv)
-        mixed, at = [], 0
-        for n, (b, length) in enumerate(shapes):
-            here = slice(at, at + b * length)
-            q_bHlD = q_all[here].view(b, length, self.heads, -1).transpose(1, 2)
-            kv = kv_all[here].view(b, length, 2, self.heads, -1)
-            k_bHlD, v_bHlD = kv[:, :, 0].transpose(1, 2), kv[:, :, 1].transpose(1, 2)
+        mixed, places = [], [b * length for b, length in shapes]
+        for n, (shape, q, kv) in enumerate(zip(shapes, q_all.split(places), kv_all.split(places), strict=True)):
+            q_bHlD = q.view(*shape, self.heads, -1).transpose(1, 2)
+            k, v = kv.view(*shape, 2, self.heads, -1).unbind(2)
             pad_b = pads[n] if self.sink and pads is not None else None
-            mixed.append(self._mix(q_bHlD, k_bHlD, v_bHlD, pad_b).transpose(1, 2).reshape(b * length, dim))
-            at += b * length
+            mixed_bHlD = self._mix(q_bHlD, k.transpose(1, 2), v.transpose(1, 2), pad_b)
+            mixed.append(mixed_bHlD.transpose(1, 2).reshape(-1, dim))
         return F.linear(torch.cat(mixed), self.out.weight, self.out.bias)
 
     def asked(
@@ -77,9 +75,10 @@ class CausalAttention(nn.Module):
         q_SHd = (torch.einsum("sD,hdD->shd", q_SD, weight_q) + bias_q) / math.sqrt(dim // self.heads)
         turned_SHD = torch.einsum("shd,hdD->shD", q_SHd, weight_k)
         means, sums, at, row = [], [], 0, 0
-        for n, (b, length) in enumerate(shapes):
-            x_blD = x_TD[at : at + b * length].view(b, length, dim)
-            turned = turned_SHD[row * seats : (row + b) * seats].reshape(b, seats * self.heads, dim)
+        x_chunks = x_TD.split([b * length for b, length in shapes])
+        turned_chunks = turned_SHD.split([b * seats for b, _ in shapes])
+        for n, ((b, length), x, turned) in enumerate(zip(shapes, x_chunks, turned_chunks, strict=True)):
+            x_blD, turned = x.view(b, length, dim), turned.reshape(b, seats * self.heads, dim)
             logit = (turned @ x_blD.transpose(1, 2)).view(b, seats, self.heads, length)
             place_bl = torch.arange(at, at + b * length, device=x_TD.device).view(b, length)
             ahead = place_bl[:, None] > place_RM[row : row + b, :, None]
@@ -105,9 +104,8 @@ class CausalAttention(nn.Module):
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor, pad_b: Tensor | None) -> Tensor:
         length = q.shape[2]
-        logit = q @ k.transpose(-1, -2)
-        ahead = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
-        logit = logit.masked_fill(ahead, -torch.inf)
+        ahead = q.new_full((length, length), -torch.inf).triu(1)
+        logit = q @ k.transpose(-1, -2) + ahead
         if pad_b is None:
             weight = dropout(logit.softmax(-1), self.dropout, self.training)
             plain: Tensor = weight @ v
