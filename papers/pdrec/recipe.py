@@ -60,6 +60,8 @@ HBR = {"plugin.soft": False, "plugin.low": False}
 MEAN_WEIGHT = {**HBR, "plugin.weight": "mean"}
 """The control: one weight for all positives, the mean of HBR's."""
 HBR_NNS = {"plugin.soft": False}
+LIGHT = {target: {**PAPER[target], "plugin.distill": 0.05} for target in AMAZON}
+"""The weight of the soft positives' loss that the published command has for toys, a sixth of the paper's."""
 HALF = {"train.autocast": True}
 """Products in bfloat16, a third of the time: the noise of the diffusion is greater than what that rounds off."""
 MERGED = {"model.domains": "merged"}
@@ -177,6 +179,14 @@ RECIPE = Recipe(
                 "PDRec without TI-DiffRec",
             ),
             seeds=THREE,
+        ),
+        plugged(
+            "SASRec+PDRec, distill .05",
+            ("ours",),
+            "sasrec",
+            by_target=LIGHT,
+            targets=AMAZON,
+            against=("SASRec", "SASRec+HBR+NNS", "SASRec+PDRec"),
         ),
         plain("CL4SRec", ("1",), "cl4srec", against=("SASRec",)),
         plugged(
