@@ -183,6 +183,31 @@ def test_a_kill_between_cells_loses_nothing(make, monkeypatch, paper, tmp_path):
     assert {line["row"] for line in lines(paper / "results.csv")} == {"Pop", "SASRec*"}
 
 
+def test_collecting_measures_what_is_trained_and_names_the_rest(make, monkeypatch, paper, tmp_path):
+    with monkeypatch.context() as patch:
+        fits(patch, stop_at=3)
+        with pytest.raises(KeyboardInterrupt):
+            make(rows=["Pop", "SASRec*"], targets=["toys"])
+    trained, told = fits(monkeypatch), []
+    found = make(targets=["toys"], tables=["1"], collect=True, tell=told.append)
+    assert trained == []
+    written = {line["row"]: line for line in lines(paper / "results.csv")}
+    assert written.keys() == {one.line.row for one in found.cells} == {"Pop", "SASRec*"}
+    assert written["SASRec*"]["seeds"] == "1"
+    assert "--seeds 1" in written["SASRec*"]["command"]
+    missing = [text for text in told if text.startswith("Not trained")]
+    assert missing == ["Not trained: SASRec* for toys, honest, seed 2", "Not trained: KNN for toys, honest, seed 1"]
+    assert not seed(tmp_path, "knn").exists()
+
+
+def test_nothing_to_collect_is_said(make, monkeypatch, paper):
+    trained = fits(monkeypatch)
+    with pytest.raises(InputError, match=r"None of this is trained below .*runs: .*leave --collect out"):
+        make(rows=["SASRec*"], collect=True)
+    assert trained == []
+    assert not (paper / "results.csv").exists()
+
+
 def test_an_unfinished_run_goes_on_to_where_it_would_have_ended(make, monkeypatch, tmp_path):
     whole = make(rows=["SASRec*"], seeds=1, runs=tmp_path / "whole").cells[0].line.mean
     epoch = Trainer._epoch

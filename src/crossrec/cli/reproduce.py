@@ -35,6 +35,9 @@ def reproduce(
     quick: Annotated[
         bool, typer.Option("--quick", help="Few epochs, one seed, in folders of their own: to see that all runs.")
     ] = False,
+    collect: Annotated[
+        bool, typer.Option("--collect", help="Train nothing: measure the runs that are finished, and name the others.")
+    ] = False,
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +74,7 @@ def reproduce(
             targets=options.listed(targets),
             seeds=seeds,
             quick=quick,
+            collect=collect,
             protocol=protocol,
             data=data,
             runs=runs,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from crossrec.errors import InputError
 from crossrec.reproduction.files import RESULTS, find_paper, load_recipe, metrics_of, read_expected
 from crossrec.reproduction.lines import merge_lines, read_lines
 from crossrec.reproduction.measure import Measured, measured
-from crossrec.reproduction.recipe import Recipe
+from crossrec.reproduction.recipe import Cell, Recipe
 from crossrec.reproduction.trainings import Trainings, Watch
 
 
@@ -58,6 +58,7 @@ def reproduce(
     targets: Sequence[str] | None = None,
     seeds: int | None = None,
     quick: bool = False,
+    collect: bool = False,
     protocol: str | None = None,
     data: Path | None = None,
     runs: Path | None = None,
@@ -76,6 +77,7 @@ def reproduce(
         tables, rows, targets: names; None: all. A row may be named by its slug (``dns-star-gs``).
         seeds: 1 to this one, for every row; None: as many as the row says.
         quick: few epochs and one seed, in folders and a results file of their own: to see that all runs.
+        collect: train nothing: measure what is trained, of every cell the seeds up to the first that is not, and tell the rest.
         protocol: name of a variant of the recipe (``honest``, ``authors``), or ``all``; None: ``honest``, and for a table that
             is not made under it the one that is.
         data: the folder of the logs, or of all logs.
@@ -85,7 +87,7 @@ def reproduce(
         tell: called with a line of what happens now.
         watch: watches a training (see :data:`~crossrec.reproduction.trainings.Watch`).
 
-    Raises InputError for names that do not exist, logs that are not there, runs of other settings.
+    Raises InputError for names that do not exist, logs that are not there, runs of other settings, and nothing to collect.
     """
     folder = find_paper(paper)
     recipe, expected = load_recipe(folder), read_expected(folder)
@@ -106,6 +108,12 @@ def reproduce(
     for cell, numbers in plan:
         for seed in numbers:
             trainings.check(cell, seed)
+    if collect:
+        plan = list(_trained(trainings, plan, tell))
+        if not plan:
+            raise InputError(
+                f"None of this is trained below {place}: name another folder with --runs, or leave --collect out."
+            )
     own = [name for variant in recipe.variants for names in variant.metrics.values() for name in names]
     order = _order(recipe, {table: [*metrics_of(table, recipe, expected), *own] for table in recipe.tables})
     found: list[Measured] = []
@@ -119,6 +127,19 @@ def reproduce(
             merge_lines(path, [one.line for one in new], order)
         found += new
     return Reproduction(recipe, tuple(found), path, quick)
+
+
+def _trained(
+    trainings: Trainings, plan: Sequence[tuple[Cell, range]], tell: Callable[[str], None]
+) -> Iterator[tuple[Cell, range]]:
+    """What of a plan is trained: of every cell the seeds up to the first that is not."""
+    for cell, numbers in plan:
+        missing = next((seed for seed in numbers if not trainings.finished(cell, seed)), numbers.stop)
+        if missing < numbers.stop:
+            last = f" to {numbers[-1]}" if missing < numbers[-1] else ""
+            tell(f"Not trained: {cell}, seed {missing}{last}")
+        if missing > numbers.start:
+            yield cell, range(numbers.start, missing)
 
 
 def _order(recipe: Recipe, metrics: Mapping[str, Sequence[str]]) -> Callable[[Mapping[str, str]], tuple[int, ...]]:
