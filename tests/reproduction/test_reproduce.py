@@ -200,6 +200,19 @@ def test_collecting_measures_what_is_trained_and_names_the_rest(make, monkeypatc
     assert not seed(tmp_path, "knn").exists()
 
 
+def test_collecting_leaves_a_mean_over_more_seeds(make, paper, tmp_path):
+    make(rows=["SASRec*"], targets=["toys"], seeds=2, runs=tmp_path / "both")
+    both = lines(paper / "results.csv")
+    make(rows=["Pop", "SASRec*"], targets=["toys"], seeds=1, runs=tmp_path / "one", results=tmp_path / "one.csv")
+    told: list[str] = []
+    make(rows=["Pop", "SASRec*"], targets=["toys"], runs=tmp_path / "one", collect=True, tell=told.append)
+    written = lines(paper / "results.csv")
+    assert [line for line in written if line["row"] == "SASRec*"] == both
+    assert {line["row"] for line in written} == {"Pop", "SASRec*"}
+    kept = [text for text in told if text.startswith("Left as it is")]
+    assert kept == ["Left as it is in results.csv, where more seeds stand: SASRec* for toys, honest"]
+
+
 def test_nothing_to_collect_is_said(make, monkeypatch, paper):
     trained = fits(monkeypatch)
     with pytest.raises(InputError, match=r"None of this is trained below .*runs: .*leave --collect out"):

@@ -78,6 +78,12 @@ def read_lines(path: Path) -> list[dict[str, str]]:
         return list(rows)
 
 
+def of_no_fewer_seeds(path: Path, lines: Iterable[Line]) -> list[Line]:
+    """The lines but for those in whose place the file has a mean over more seeds."""
+    seeds = {tuple(row[name] for name in KEY): int(row["seeds"]) for row in read_lines(path)}
+    return [line for line in lines if line.seeds >= seeds.get(line.key, 0)]
+
+
 def merge_lines(path: Path, lines: Iterable[Line], order: Callable[[Mapping[str, str]], Any]) -> None:
     """Put lines into the file, in place of those that measured the same; sorted by ``order``, written beside and renamed."""
     merged = {tuple(row[name] for name in KEY): row for row in read_lines(path)}

@@ -13,7 +13,7 @@ from typing import Any
 from crossrec.data.locks import alone
 from crossrec.errors import InputError
 from crossrec.reproduction.files import RESULTS, find_paper, load_recipe, metrics_of, read_expected
-from crossrec.reproduction.lines import merge_lines, read_lines
+from crossrec.reproduction.lines import merge_lines, of_no_fewer_seeds, read_lines
 from crossrec.reproduction.measure import Measured, measured
 from crossrec.reproduction.recipe import Cell, Recipe
 from crossrec.reproduction.trainings import Trainings, Watch
@@ -78,6 +78,7 @@ def reproduce(
         seeds: 1 to this one, for every row; None: as many as the row says.
         quick: few epochs and one seed, in folders and a results file of their own: to see that all runs.
         collect: train nothing: measure what is trained, of every cell the seeds up to the first that is not, and tell the rest.
+            A line of the results file that is of more seeds stays.
         protocol: name of a variant of the recipe (``honest``, ``authors``), or ``all``; None: ``honest``, and for a table that
             is not made under it the one that is.
         data: the folder of the logs, or of all logs.
@@ -123,8 +124,12 @@ def reproduce(
             trainings.train(cell, seed)
             trainings.evaluate(cell, seed)
         new = measured(trainings, cell, list(numbers), chosen, expected)
+        lines = [one.line for one in new]
         with alone(place / "results", lambda: None):
-            merge_lines(path, [one.line for one in new], order)
+            kept = of_no_fewer_seeds(path, lines) if collect else lines
+            merge_lines(path, kept, order)
+        if len(kept) < len(lines):
+            tell(f"Left as it is in {path.name}, where more seeds stand: {cell}")
         found += new
     return Reproduction(recipe, tuple(found), path, quick)
 
