@@ -78,17 +78,21 @@ def read_lines(path: Path) -> list[dict[str, str]]:
         return list(rows)
 
 
-def of_no_fewer_seeds(path: Path, lines: Iterable[Line]) -> list[Line]:
-    """The lines but for those in whose place the file has a mean over more seeds."""
-    seeds = {tuple(row[name] for name in KEY): int(row["seeds"]) for row in read_lines(path)}
-    return [line for line in lines if line.seeds >= seeds.get(line.key, 0)]
+def merge_lines(
+    path: Path, lines: Iterable[Line], order: Callable[[Mapping[str, str]], Any], *, over_more_seeds: bool = True
+) -> int:
+    """Put lines into the file, in place of those that measured the same; sorted by ``order``, written beside and renamed.
 
-
-def merge_lines(path: Path, lines: Iterable[Line], order: Callable[[Mapping[str, str]], Any]) -> None:
-    """Put lines into the file, in place of those that measured the same; sorted by ``order``, written beside and renamed."""
-    merged = {tuple(row[name] for name in KEY): row for row in read_lines(path)}
-    merged |= {line.key: as_text(line) for line in lines}
+    Returns how many were not put there: those in whose place is a mean over more seeds, unless it is to be replaced.
+    """
+    merged, left = {tuple(row[name] for name in KEY): row for row in read_lines(path)}, 0
+    for line in lines:
+        if not over_more_seeds and line.key in merged and int(merged[line.key]["seeds"]) > line.seeds:
+            left += 1
+        else:
+            merged[line.key] = as_text(line)
     with file_beside(path, "the table of results") as place, place.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(sorted(merged.values(), key=order))
+    return left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from crossrec.data.locks import alone
 from crossrec.errors import InputError
 from crossrec.reproduction.files import RESULTS, find_paper, load_recipe, metrics_of, read_expected
-from crossrec.reproduction.lines import merge_lines, of_no_fewer_seeds, read_lines
+from crossrec.reproduction.lines import merge_lines, read_lines
 from crossrec.reproduction.measure import Measured, measured
 from crossrec.reproduction.recipe import Cell, Recipe
 from crossrec.reproduction.trainings import Trainings, Watch
@@ -110,11 +110,7 @@ def reproduce(
         for seed in numbers:
             trainings.check(cell, seed)
     if collect:
-        plan = list(_trained(trainings, plan, tell))
-        if not plan:
-            raise InputError(
-                f"None of this is trained below {place}: name another folder with --runs, or leave --collect out."
-            )
+        plan = _trained(trainings, plan, tell)
     own = [name for variant in recipe.variants for names in variant.metrics.values() for name in names]
     order = _order(recipe, {table: [*metrics_of(table, recipe, expected), *own] for table in recipe.tables})
     found: list[Measured] = []
@@ -124,11 +120,9 @@ def reproduce(
             trainings.train(cell, seed)
             trainings.evaluate(cell, seed)
         new = measured(trainings, cell, list(numbers), chosen, expected)
-        lines = [one.line for one in new]
         with alone(place / "results", lambda: None):
-            kept = of_no_fewer_seeds(path, lines) if collect else lines
-            merge_lines(path, kept, order)
-        if len(kept) < len(lines):
+            left = merge_lines(path, [one.line for one in new], order, over_more_seeds=not collect)
+        if left:
             tell(f"Left as it is in {path.name}, where more seeds stand: {cell}")
         found += new
     return Reproduction(recipe, tuple(found), path, quick)
@@ -136,15 +130,21 @@ def reproduce(
 
 def _trained(
     trainings: Trainings, plan: Sequence[tuple[Cell, range]], tell: Callable[[str], None]
-) -> Iterator[tuple[Cell, range]]:
-    """What of a plan is trained: of every cell the seeds up to the first that is not."""
+) -> list[tuple[Cell, range]]:
+    """What of a plan is trained: of every cell the seeds up to the first that is not. Raises InputError for nothing."""
+    found = []
     for cell, numbers in plan:
         missing = next((seed for seed in numbers if not trainings.finished(cell, seed)), numbers.stop)
         if missing < numbers.stop:
             last = f" to {numbers[-1]}" if missing < numbers[-1] else ""
             tell(f"Not trained: {cell}, seed {missing}{last}")
         if missing > numbers.start:
-            yield cell, range(numbers.start, missing)
+            found.append((cell, range(numbers.start, missing)))
+    if not found:
+        raise InputError(
+            f"None of this is trained below {trainings.runs}: name another folder with --runs, or leave --collect out."
+        )
+    return found
 
 
 def _order(recipe: Recipe, metrics: Mapping[str, Sequence[str]]) -> Callable[[Mapping[str, str]], tuple[int, ...]]:
