@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from crossrec.data.batches import Batcher
+from crossrec.data.dataset import Dataset
 from crossrec.data.splits import AuthorsLeaveLastOut, LeaveLastOut, Split
 from crossrec.errors import InputError
 from crossrec.evaluation.protocols import Protocol, Ranking, num_negatives
@@ -32,7 +33,7 @@ def rank(name: str, split: Split, model: SASRec, *, seed: int = 0, part: str = "
 
 
 def test_names():
-    assert [num_negatives(name) for name in ("full", "sampled:1", "sampled:99", "authors")] == [None, 1, 99, 99]
+    assert [num_negatives(name) for name in ("full", "unseen", "sampled:1", "authors")] == [None, None, 1, 99]
     for wrong in ("sampled", "sampled:0", "sampled:-3", "sampled:9x", "Full", ""):
         with pytest.raises(InputError, match="There is no protocol"):
             num_negatives(wrong)
@@ -44,6 +45,36 @@ def test_full_ranks_every_item_of_the_domain(split, model):
     assert ranking.negatives_hash is None
     assert 1 <= ranking.rank_N.min() < ranking.rank_N.max() <= 140
     np.testing.assert_array_equal(ranking.rank_N, rank("full", split, model, seed=5).rank_N)
+
+
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_unseen_leaves_out_what_the_input_holds(split, model, part):
+    held, full, unseen = (
+        getattr(split, part),
+        rank("full", split, model, part=part),
+        rank("unseen", split, model, part=part),
+    )
+    batcher, own = Batcher(held.events, model.views()), split.data.catalogue.block("toys")
+    scores_NV = torch.cat([model.scores(batch, "toys") for batch in batcher.queries(held, 7)]).detach().numpy()
+    for n, item in enumerate(held.item_N):
+        known = set(held.events.item_E[held.start_N[n] : held.stop_N[n]].tolist()) & set(own) - {item}
+        left = [id for id in own if id not in known]
+        score = scores_NV[n, [id - own.start for id in left]]
+        assert unseen.candidates_N[n] == len(left)
+        assert unseen.rank_N[n] == 1 + (score > scores_NV[n, item - own.start]).sum()
+    assert (unseen.rank_N <= full.rank_N).all()
+    assert (unseen.rank_N < full.rank_N).any()
+    assert unseen.negatives_hash is None
+
+
+def test_unseen_keeps_a_held_out_item_that_is_in_the_input():
+    toys = {"user": ["u"] * 5, "item": ["a", "b", "a", "b", "a"], "time": list(range(5))}
+    games = {"user": ["u"], "item": ["g"], "time": [0]}
+    data = Dataset.from_frames({"toys": toys, "games": games}, user="user", item="item", time="time")
+    test = LeaveLastOut("toys").apply(data).test
+    model = SASRec(dim=4, blocks=1).build(data.catalogue, "toys", ("games",))
+    found = Protocol("unseen", test).rank(model, Batcher(test.events, model.views()))
+    assert (found.rank_N.tolist(), found.candidates_N.tolist()) == ([1.0], [1])
 
 
 def test_sampled_candidates_are_shared_by_models_and_evaluations(split, model):

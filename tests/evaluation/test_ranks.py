@@ -93,6 +93,35 @@ def test_full_ranks(part, product, seed, rows, block):
 
 
 @pytest.mark.parametrize("product", [True, False])
+@given(seed=st.integers(0, 999), rows=st.sampled_from([1, 7, 1024]), block=st.sampled_from([1, 40, 1 << 19]))
+@settings(max_examples=20, deadline=None)
+def test_full_ranks_without_what_is_hidden(part, product, seed, rows, block):
+    score_UI = random_scores(part, seed, nans=0 if product else 3)
+    own, size = part.data.catalogue.block("toys"), part.data.catalogue.num_ids
+    hidden_NV = np.random.default_rng(seed).random((len(part), len(own))) < 0.4
+    hidden_NV[np.arange(len(part)), part.item_N - own.start] = False
+    row, column = hidden_NV.nonzero()
+    expected = [
+        len(own) if np.isnan(left).any() else by_sorting(left, int((~hidden[: item - own.start]).sum()))
+        for left, hidden, item in zip(
+            (score_UI[user, own][~hidden] for user, hidden in zip(part.user_N, hidden_NV, strict=True)),
+            hidden_NV,
+            part.item_N,
+            strict=True,
+        )
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranks, "ROWS", rows)
+        patch.setattr(ranks, "BLOCK", block)
+        patch.setattr(ranks, "FEWEST", 1)
+        model = planted(part, score_UI, product)
+        hidden = ranks.Hidden(part, row * size + column + own.start, torch.device("cpu"))
+        found = ranks.full(model, Batcher(part.events, model.views()), part, hidden)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(model.score_UI.detach().numpy(), score_UI.astype(np.float32))
+
+
+@pytest.mark.parametrize("product", [True, False])
 @given(seed=st.integers(0, 999), rows=st.sampled_from([1, 7, 1024]))
 @settings(max_examples=20, deadline=None)
 def test_ranks_among_candidates(part, product, seed, rows):

@@ -20,8 +20,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="full, sampled:99, authors, ratings, clicks, liked or liked:100 (repeat for more; default: what the run was "
-            "trained for, full where that is to rank).",
+            help="full, unseen, sampled:99, authors, ratings, clicks, liked or liked:100 (repeat for more; default: what the "
+            "run was trained for, full where that is to rank).",
         ),
     ] = None,
     part: Annotated[str, typer.Option(metavar="test|valid", help="Results on valid are not saved.")] = "test",

@@ -45,7 +45,8 @@ Protocol = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="full, sampled:99, authors, ratings, clicks, liked, liked:100 (default: what fits the metric, or the first run).",
+        help="full, unseen, sampled:99, authors, ratings, clicks, liked, liked:100 (default: what fits the metric, or the "
+        "first run).",
     ),
 ]
 By = Annotated[

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from crossrec.data.ragged import stretches
 from crossrec.data.splits import Part
+from crossrec.data.splits.parts import Rows
 from crossrec.data.vocabulary import Ints
 from crossrec.errors import InputError
 
@@ -49,7 +50,18 @@ def digest(ids_NC: Ints) -> str:
 
 def seen_keys(part: Part) -> Ints:
     """Sorted keys instance * num_ids + item of what may not be drawn."""
-    row, at = stretches(part.seen.start_N, part.seen.stop_N - part.seen.start_N)
+    return _keys(part, part.seen)
+
+
+def known_keys(part: Part) -> Ints:
+    """Sorted keys instance * num_ids + item of what the input of every instance holds, the held-out item itself left out."""
+    own_N = np.arange(len(part)) * part.events.catalogue.num_ids + part.item_N
+    return np.setdiff1d(_keys(part, Rows(part.user_N, part.start_N, part.stop_N)), own_N, assume_unique=True)
+
+
+def _keys(part: Part, rows: Rows) -> Ints:
+    """Sorted keys instance * num_ids + item of the target's items in these rows, one per instance."""
+    row, at = stretches(rows.start_N, rows.stop_N - rows.start_N)
     item = part.events.item_E[at].astype(np.int64)
     block = part.events.catalogue.block(part.target)
     inside = (item >= block.start) & (item < block.stop)

@@ -31,10 +31,10 @@ def evaluate(recommender: Recommender, part: Part, protocol: str, seed: int = 0)
 def evaluate(recommender: Recommender, part: Part, protocol: str = "full", seed: int = 0) -> Outcome:
     """Measure the held-out items of a part: ``print`` shows the metrics, ``summary()`` gives them, ``table()`` every user.
 
-    ``protocol`` ranks each item: ``full`` (among every item of the domain), ``sampled:N`` (N negatives drawn once per data,
-    split and ``seed``) or ``authors``; ``liked`` and ``liked:N`` rank all liked ones of a user together; ``ratings`` predicts
-    ratings, ``clicks`` tells events from what never happened. Raises InputError for an unknown one, and for ratings that the
-    model was not trained for.
+    ``protocol`` ranks each item: ``full`` (among every item of the domain), ``unseen`` (among those that the input does not
+    hold), ``sampled:N`` (N negatives drawn once per data, split and ``seed``) or ``authors``; ``liked`` and ``liked:N`` rank
+    all liked ones of a user together; ``ratings`` predicts ratings, ``clicks`` tells events from what never happened. Raises
+    InputError for an unknown one, and for ratings that the model was not trained for.
     """
     if protocol == RATINGS and task_of(recommender.recipe) != "ratings":
         raise InputError(

@@ -21,6 +21,8 @@ from crossrec.evaluation.ratings import RatingProtocol
 from crossrec.models.base import Model
 from crossrec.streams import derive
 
+FULL, UNSEEN = "full", "unseen"
+"""Protocols that draw nothing."""
 AUTHORS_NEGATIVES = 99
 """Negatives of the authors' protocol (RealHNS and PDRec, specs)."""
 
@@ -32,7 +34,7 @@ class Ranking(Outcome):
     rank_N: npt.NDArray[np.float64]
     candidates_N: Ints
     negatives_hash: str | None = None
-    """Hash of the drawn candidates: rankings are comparable only where it is the same. None for ``full``."""
+    """Hash of the drawn candidates: rankings are comparable only where it is the same. None where nothing is drawn."""
 
     @property
     def kind(self) -> kinds.Kind:
@@ -49,16 +51,16 @@ class Ranking(Outcome):
 
 
 def num_negatives(protocol: str) -> int | None:
-    """Negatives that a protocol draws; None for ``full``. Raises InputError for an unknown protocol."""
-    if protocol == "full":
+    """Negatives that a protocol draws; None for ``full`` and ``unseen``. Raises InputError for an unknown protocol."""
+    if protocol in (FULL, UNSEEN):
         return None
     if protocol == "authors":
         return AUTHORS_NEGATIVES
     found = re.fullmatch(r"sampled:([1-9]\d*)", protocol)
     if not found:
         raise InputError(
-            f"There is no protocol {protocol!r}. Known: full, sampled:N (for example sampled:99), authors, ratings, clicks, "
-            "liked, liked:N (for example liked:100)."
+            f"There is no protocol {protocol!r}. Known: full, unseen, sampled:N (for example sampled:99), authors, ratings, "
+            "clicks, liked, liked:N (for example liked:100)."
         )
     return int(found[1])
 
@@ -66,6 +68,7 @@ def num_negatives(protocol: str) -> int | None:
 class Protocol:
     """One way of ranking the instances of a part.
 
+    ``unseen`` leaves out of all items those of the input, the held-out one excepted: what a user has is not recommended again.
     ``sampled:N`` draws its candidates once per (data, split, seed): every model and every evaluation shares them.
     ``authors`` draws anew for every ``draw`` number, as the published code does at each evaluation.
     """
@@ -77,7 +80,7 @@ class Protocol:
 
     def candidates(self, draw: int = 0) -> Ints:
         """The negatives of every instance: global ids (N, count)."""
-        assert self.count is not None, "the protocol 'full' draws nothing"
+        assert self.count is not None, f"the protocol {self.name!r} draws nothing"
         if self.name == "authors":
             return candidates.draw(self.part, self.count, self._generator(f":{draw}"))
         if self._shared is None:
@@ -90,16 +93,23 @@ class Protocol:
 
     def rank(self, model: Model, batcher: Batcher, draw: int = 0) -> Ranking:
         """Rank every held-out item of the part."""
+        if self.name == UNSEEN:
+            return self._unseen(model, batcher)
         if self.count is None:
             size = len(self.part.events.catalogue.block(self.part.target))
             return self._ranking(ranks.full(model, batcher, self.part), size, None)
         drawn = self.candidates(draw)
         return self._ranking(ranks.among(model, batcher, self.part, drawn), 1 + self.count, candidates.digest(drawn))
 
+    def _unseen(self, model: Model, batcher: Batcher) -> Ranking:
+        hidden = ranks.Hidden(self.part, candidates.known_keys(self.part), batcher.device)
+        left_N = len(self.part.events.catalogue.block(self.part.target)) - np.diff(hidden.offset_N1)
+        return self._ranking(np.minimum(ranks.full(model, batcher, self.part, hidden), left_N), left_N, None)
+
     def _generator(self, suffix: str) -> np.random.Generator:
         return np.random.default_rng(derive(self.seed, f"evaluation:{self.part.name}{suffix}"))
 
-    def _ranking(self, rank_N: npt.NDArray[np.float64], count: int, drawn: str | None) -> Ranking:
+    def _ranking(self, rank_N: npt.NDArray[np.float64], count: int | Ints, drawn: str | None) -> Ranking:
         return Ranking(self.name, self.part, rank_N, np.full(len(rank_N), count), drawn)
 
 

@@ -29,19 +29,41 @@ FEWEST = 64
 """Rows of such a block at least: a product of fewer is slow, whatever the cache says."""
 
 
+class Hidden:
+    """Items of the domain that do not count: they are given the score that is worse than any."""
+
+    def __init__(self, part: Part, key_S: npt.NDArray[np.int64], device: torch.device) -> None:
+        """``key_S``: sorted keys instance * num_ids + item, a held-out item never among those of its instance."""
+        row_S, item_S = np.divmod(key_S, part.events.catalogue.num_ids)
+        self.offset_N1 = np.searchsorted(row_S, np.arange(len(part) + 1))
+        self.row_S = torch.as_tensor(row_S, device=device)
+        self.place_S = torch.as_tensor(item_S - part.events.catalogue.block(part.target).start, device=device)
+
+    def hide(self, scores_PV: Tensor, first: int) -> None:
+        """Overwrite the scores of instances from ``first`` on."""
+        span = slice(self.offset_N1[first], self.offset_N1[first + len(scores_PV)])
+        scores_PV[self.row_S[span] - first, self.place_S[span]] = -torch.inf
+
+
 @torch.no_grad()
-def full(model: Model, batcher: Batcher, part: Part) -> Floats:
-    """Rank of every held-out item among all items of the domain: (N,)."""
+def full(model: Model, batcher: Batcher, part: Part, hidden: Hidden | None = None) -> Floats:
+    """Rank of every held-out item among all items of the domain, or all that are not hidden: (N,).
+
+    A rank that is the last for what is no number counts the hidden ones in.
+    """
     model.eval()
     item_VD = model.item_block(part.target).contiguous() if model.product else None
-    ranks = []
+    ranks, at = [], 0
     for batch in batcher.queries(part, ROWS):
         place_P = batch.positive_P - model.block(part.target).start
         if item_VD is None:
-            scores_PV = model.scores(batch, part.target)
-            ranks.append(rank_in(scores_PV.clone(), scores_PV.gather(1, place_P[:, None])))
+            scores_PV = model.scores(batch, part.target).clone()
+            if hidden is not None:
+                hidden.hide(scores_PV, at)
+            ranks.append(rank_in(scores_PV, scores_PV.gather(1, place_P[:, None])))
         else:
-            ranks.append(rank_product(model.queries(batch), item_VD, place_P))
+            ranks.append(rank_product(model.queries(batch), item_VD, place_P, hidden, at))
+        at += len(batch)
     return _gathered(ranks)
 
 
@@ -86,12 +108,19 @@ def rank_in(scores_PV: Tensor, own_P1: Tensor) -> Tensor:
     return (1 + (count - 1 + above_PV.sign_().sum(1)) / 2).masked_fill(broken_P, count)
 
 
-def rank_product(query_PD: Tensor, item_VD: Tensor, place_P: Tensor) -> Tensor:
-    """Full ranks by blocks that fit a cache; the own score is read from the same product, so that ties are exact."""
+def rank_product(
+    query_PD: Tensor, item_VD: Tensor, place_P: Tensor, hidden: Hidden | None = None, first: int = 0
+) -> Tensor:
+    """Full ranks by blocks that fit a cache; the own score is read from the same product, so that ties are exact.
+
+    ``first``: number of the first query among the instances that ``hidden`` tells of.
+    """
     rows = max(FEWEST, BLOCK // len(item_VD))
     ranks = []
-    for query, place in zip(query_PD.split(rows), place_P.split(rows), strict=True):
+    for number, (query, place) in enumerate(zip(query_PD.split(rows), place_P.split(rows), strict=True)):
         scores = query @ item_VD.T
+        if hidden is not None:
+            hidden.hide(scores, first + number * rows)
         ranks.append(rank_in(scores, scores.gather(1, place[:, None])))
     return torch.cat(ranks) if ranks else query_PD.new_empty(0)
 

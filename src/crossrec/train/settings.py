@@ -53,7 +53,7 @@ class TrainConfig:
     metric: str = "ndcg@10"
     """Validation metric that chooses the epoch; the lowest where it is an error (``mae``, ``rmse``)."""
     protocol: str = "full"
-    """Validation protocol: ``full``, ``sampled:N``, ``authors``, ``ratings``, ``clicks``, ``liked`` or ``liked:N``."""
+    """Validation protocol: ``full``, ``unseen``, ``sampled:N``, ``authors``, ``ratings``, ``clicks``, ``liked``, ``liked:N``."""
     first: Literal["any", "domain", "all"] = "any"
     """Which first event of a row is predicted: with an event of any kind before it, of its own domain, or none needed."""
     clip: float | None = None
