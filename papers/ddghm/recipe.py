@@ -13,7 +13,7 @@ CONTROL = (*EVERYWHERE, "pinet")
 WINDOWS = Variant(
     "honest",
     "windows",
-    ("full", "sampled:999"),
+    ("full", "unseen", "sampled:999"),
     (),
     {"split.min_per_domain": 3, "train.protocol": "full", "train.metric": "mrr@20"},
     PUBLISHED,
