@@ -33,7 +33,8 @@ def rank(name: str, split: Split, model: SASRec, *, seed: int = 0, part: str = "
 
 
 def test_names():
-    assert [num_negatives(name) for name in ("full", "unseen", "sampled:1", "authors")] == [None, None, 1, 99]
+    names = ("full", "unseen", "sampled:1", "sampled:99", "authors")
+    assert [num_negatives(name) for name in names] == [None, None, 1, 99, 99]
     for wrong in ("sampled", "sampled:0", "sampled:-3", "sampled:9x", "Full", ""):
         with pytest.raises(InputError, match="There is no protocol"):
             num_negatives(wrong)

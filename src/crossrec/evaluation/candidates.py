@@ -7,7 +7,6 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
-from crossrec.data.ragged import stretches
 from crossrec.data.splits import Part
 from crossrec.data.splits.parts import Rows
 from crossrec.data.vocabulary import Ints
@@ -61,11 +60,8 @@ def known_keys(part: Part) -> Ints:
 
 def _keys(part: Part, rows: Rows) -> Ints:
     """Sorted keys instance * num_ids + item of the target's items in these rows, one per instance."""
-    row, at = stretches(rows.start_N, rows.stop_N - rows.start_N)
-    item = part.events.item_E[at].astype(np.int64)
-    block = part.events.catalogue.block(part.target)
-    inside = (item >= block.start) & (item < block.stop)
-    return np.unique(row[inside] * part.events.catalogue.num_ids + item[inside])
+    row_Q, at_Q = part.events.within(rows, part.target)
+    return np.unique(row_Q * part.events.catalogue.num_ids + part.events.item_E[at_Q])
 
 
 def _contains(key_S: Ints, row_M: Ints, ids_MW: Ints, num_ids: int) -> npt.NDArray[np.bool_]:

@@ -21,8 +21,8 @@ from crossrec.evaluation.ratings import RatingProtocol
 from crossrec.models.base import Model
 from crossrec.streams import derive
 
-FULL, UNSEEN = "full", "unseen"
-"""Protocols that draw nothing."""
+UNSEEN = "unseen"
+"""The protocol that leaves out what the input holds."""
 AUTHORS_NEGATIVES = 99
 """Negatives of the authors' protocol (RealHNS and PDRec, specs)."""
 
@@ -52,7 +52,7 @@ class Ranking(Outcome):
 
 def num_negatives(protocol: str) -> int | None:
     """Negatives that a protocol draws; None for ``full`` and ``unseen``. Raises InputError for an unknown protocol."""
-    if protocol in (FULL, UNSEEN):
+    if protocol in ("full", UNSEEN):
         return None
     if protocol == "authors":
         return AUTHORS_NEGATIVES
