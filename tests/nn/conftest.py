@@ -78,9 +78,9 @@ class Slow:
         new = {}
         for v, h in self.state[x].items():
             q = itself @ h
-            own = (gate.weight @ torch.sigmoid(w * h + q)) * h + (
-                gate.weight @ torch.sigmoid(w * merged[v] + q)
-            ) * merged[v]
+            share = torch.stack([gate.weight @ torch.sigmoid(w * state + q) for state in (h, merged[v])])
+            share = torch.softmax(share, 0) if gate.convex else share
+            own = share[0] * h + share[1] * merged[v]
             near = torch.zeros_like(h)
             found = self.neighbours(v)
             if found:

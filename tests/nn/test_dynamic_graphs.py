@@ -14,6 +14,7 @@ CASES = [
     *((kind, steps, domains, {}) for kind in KINDS for steps, domains in ((1, 2), (2, 3), (3, 2))),
     *((kind, 1, 2, {"variant": name}) for kind in KINDS for name in ("local", "global", "gru")),
     *((kind, 1, 2, {"literal": True}) for kind in KINDS),
+    *((kind, 1, 2, {"convex": True}) for kind in KINDS),
 ]
 
 

@@ -98,3 +98,17 @@ def test_a_domain_of_which_nothing_is_known_is_read_off_the_merged_graph(graph_w
         torch.testing.assert_close(trace.vectors(1, *place)[0], expected)
     (local,) = graph_world(items=4, variant="local").run([[1, 2, 1]])
     assert not local.vectors(1, *place).any()
+
+
+@pytest.mark.parametrize("convex", [False, True])
+def test_states_grow_with_every_event_unless_the_gates_coefficients_are_a_softmax(
+    graph_world: Any, convex: bool
+) -> None:
+    """The published ones have no bound, and what they multiply is carried on to the next event."""
+    world = graph_world(items=40, convex=convex)
+    with torch.no_grad():
+        for own in world.graphs.domains:
+            own.gate.weight.fill_(2.0)
+        (trace,) = world.run(world.rows([60], repeats=False), asked=False)
+    largest = max(grown.state_ND.abs().max() for grown in trace.parts)
+    assert largest <= world.table_VD.abs().max().clamp(min=1) if convex else largest > 1e6

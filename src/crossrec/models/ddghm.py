@@ -74,6 +74,9 @@ class DDGHMConfig:
     readout: Literal["post_gate", "literal"] = "post_gate"
     """Whether a sequence embedding is read after the gate has looked at all events so far, or before, as the paper's Algorithm 1
     says to the letter."""
+    coefficients: Literal["raw", "softmax"] = "raw"
+    """With which the gate sums a node's states in both graphs: as the paper's equation 1 has them, of any size, or a softmax over
+    the two, with which no state can grow from event to event (ours)."""
     lambda_col: float = 0.1
     """Weight of the collaborative metric (ours; paper, section 4.4: 1)."""
     lambda_con: float = 0.1
@@ -119,6 +122,7 @@ class DDGHM(TableModel):
             variant=config.variant,
             literal=config.readout == "literal",
             checkpoint=config.checkpoint,
+            convex=config.coefficients == "softmax",
         )
         bound = config.dim**-0.5
         for weight in (self.table.weight, self.masks):

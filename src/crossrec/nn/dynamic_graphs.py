@@ -48,26 +48,36 @@ class Grown(NamedTuple):
 class Own(nn.Module):
     """What is one domain's alone: the cell and the readout of its graph, and the gate before it."""
 
-    def __init__(self, dim: int, steps: int, variant: Variant) -> None:
+    def __init__(self, dim: int, steps: int, variant: Variant, convex: bool) -> None:
         super().__init__()
         self.cell, self.readout = GatedGraph(dim, steps), Readout(dim)
-        self.gate = FuseGate(dim) if variant == "full" else PlainGate(dim) if variant == "gru" else None
+        self.gate = FuseGate(dim, convex) if variant == "full" else PlainGate(dim) if variant == "gru" else None
 
 
 class DynamicGraphs(nn.Module):
     """Cells, readouts and gates: one set for the merged graph, and one for every domain's."""
 
     def __init__(
-        self, domains: int, dim: int, *, steps: int, variant: Variant, literal: bool, checkpoint: bool
+        self,
+        domains: int,
+        dim: int,
+        *,
+        steps: int,
+        variant: Variant,
+        literal: bool,
+        checkpoint: bool,
+        convex: bool = False,
     ) -> None:
         """``literal``: whether a sequence embedding is read before nodes are refreshed, not after; ``checkpoint``: whether
-        a step is computed again for its gradients.
+        a step is computed again for its gradients; ``convex``: of :class:`~crossrec.nn.fuse_gate.FuseGate`.
         """
         super().__init__()
         self.dim, self.variant, self.literal, self.checkpoint = dim, variant, literal, checkpoint
         if variant != "local":
             self.merged, self.merged_readout = GatedGraph(dim, steps), Readout(dim)
-        self.domains = nn.ModuleList(Own(dim, steps, variant) for _ in range(0 if variant == "global" else domains))
+        self.domains = nn.ModuleList(
+            Own(dim, steps, variant, convex) for _ in range(0 if variant == "global" else domains)
+        )
 
     def forward(self, journey: Journey, start_bnD: Tensor, *, asked: bool) -> Trace:
         """Run some rows. ``start``: first states of the merged walk's nodes.

@@ -59,8 +59,12 @@ class FuseGate(nn.Module):
     modulated by a vector of the two sequence embeddings.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, convex: bool = False) -> None:
+        """``convex``: whether the coefficients of the two states in the self-aware feature are a softmax over the two (specs,
+        ``att_softmax``), not as equation 7.11 has them: of any size, so that states can grow with every event.
+        """
         super().__init__()
+        self.convex = convex
         self.modulate, self.modulate_bias = nn.Parameter(torch.empty(dim, 2 * dim)), nn.Parameter(torch.empty(dim))
         self.keys, self.weight = nn.Parameter(torch.empty(2 * dim, dim)), nn.Parameter(torch.empty(dim))
         self.from_near, self.from_self = (nn.Parameter(torch.empty(gates * dim, dim)) for gates in (3, 2))
@@ -76,6 +80,9 @@ class FuseGate(nn.Module):
         self_key_bnD, near_key_bnD = F.linear(local_bnD, self.keys).split(dim, -1)
         own = torch.sigmoid(w_b1D * local_bnD + self_key_bnD) @ self.weight
         other = torch.sigmoid(w_b1D * merged_bnD + self_key_bnD) @ self.weight
+        if self.convex:
+            own = torch.sigmoid(own - other)
+            other = 1 - own
         self_bnD = own[..., None] * local_bnD + other[..., None] * merged_bnD
         near_bnD = w_b1D * neighbours.attend(near_key_bnD)
         gates, candidate = F.linear(near_bnD, self.from_near).split((2 * dim, dim), -1)
